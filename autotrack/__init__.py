@@ -1,0 +1,138 @@
+"""Experiment tracking that nobody has to type: ``import autotrack; autotrack.enable()``.
+
+Importing this module loads nothing, starts nothing and touches no file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autotrack.api import (
+        Training,
+        active_run,
+        begin_training,
+        disable,
+        enable,
+        get_run,
+        ignored_training,
+        in_training,
+        last_run,
+        load_model,
+        log_artifact,
+        log_figure,
+        log_metrics,
+        log_model,
+        log_params,
+        runs,
+        set_tags,
+        start_run,
+        training,
+    )
+    from autotrack.capture.dataset import describe_data
+    from autotrack.errors import (
+        AmbiguousReference,
+        ArtifactPathError,
+        AutotrackError,
+        ConfigError,
+        ModelError,
+        ModelNotTrusted,
+        NoActiveRun,
+        PatchError,
+        RunNotFound,
+        StoreError,
+        StoreVersionError,
+    )
+    from autotrack.guard import protect
+    from autotrack.hookspecs import hookimpl
+    from autotrack.integration import Integration
+    from autotrack.models import Saved
+    from autotrack.patching import Call, Outcome, PatchSet
+    from autotrack.reader import Point, RunList, RunRecord
+    from autotrack.run import Run
+    from autotrack.values import is_default, to_json
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "autotrack.api": (
+        "Training", "active_run", "begin_training", "disable", "enable", "get_run", "ignored_training", "in_training",
+        "last_run", "load_model", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "runs",
+        "set_tags", "start_run", "training",
+    ),
+    "autotrack.capture.dataset": ("describe_data",),
+    "autotrack.errors": (
+        "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
+        "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
+    ),
+    "autotrack.guard": ("protect",),
+    "autotrack.hookspecs": ("hookimpl",),
+    "autotrack.integration": ("Integration",),
+    "autotrack.models": ("Saved",),
+    "autotrack.patching": ("Call", "Outcome", "PatchSet"),
+    "autotrack.reader": ("Point", "RunList", "RunRecord"),
+    "autotrack.run": ("Run",),
+    "autotrack.values": ("is_default", "to_json"),
+}  # fmt: skip
+
+__all__ = [
+    "AmbiguousReference",
+    "ArtifactPathError",
+    "AutotrackError",
+    "Call",
+    "ConfigError",
+    "Integration",
+    "ModelError",
+    "ModelNotTrusted",
+    "NoActiveRun",
+    "Outcome",
+    "PatchError",
+    "PatchSet",
+    "Point",
+    "Run",
+    "RunList",
+    "RunNotFound",
+    "RunRecord",
+    "Saved",
+    "StoreError",
+    "StoreVersionError",
+    "Training",
+    "__version__",
+    "active_run",
+    "begin_training",
+    "describe_data",
+    "disable",
+    "enable",
+    "get_run",
+    "hookimpl",
+    "ignored_training",
+    "in_training",
+    "is_default",
+    "last_run",
+    "load_model",
+    "log_artifact",
+    "log_figure",
+    "log_metrics",
+    "log_model",
+    "log_params",
+    "protect",
+    "runs",
+    "set_tags",
+    "start_run",
+    "to_json",
+    "training",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'autotrack' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

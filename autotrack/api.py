@@ -1,0 +1,372 @@
+"""The public functions, and the one place where everything is composed."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from autotrack import config, context, guard, models, plugins, reader
+from autotrack.backends.base import RunSource
+from autotrack.backends.null import NullBackend
+from autotrack.errors import ConfigError, ModelError, NoActiveRun
+from autotrack.models import conversion
+from autotrack.reader import RunList, RunRecord
+from autotrack.records import Model
+from autotrack.run import Run
+from autotrack.session import Session, open_backend
+
+__all__ = [
+    "Training",
+    "active_run",
+    "begin_training",
+    "disable",
+    "enable",
+    "get_run",
+    "ignored_training",
+    "in_training",
+    "last_run",
+    "load_model",
+    "log_artifact",
+    "log_figure",
+    "log_metrics",
+    "log_model",
+    "log_params",
+    "runs",
+    "set_tags",
+    "start_run",
+    "training",
+]
+
+CONVERSION_WAIT = 60.0
+"""Seconds that ``load_model`` waits for a model of this very process to get its safe form."""
+
+_lock = threading.RLock()
+_session: Session | None = None
+
+
+def _current() -> Session:
+    """This process's session; made with the settings found where nobody enabled anything."""
+    global _session
+    with _lock:
+        if _session is None:
+            _session = Session(config.resolve())
+            atexit.register(_at_exit)
+        return _session
+
+
+def _at_exit() -> None:
+    if _session is not None:
+        with guard.protect("the exit"):
+            _session.close()
+
+
+def enable(
+    store: str | os.PathLike[str] | None = None,
+    experiment: str | None = None,
+    integrations: list[str] | None = None,
+    mode: Literal["on", "off"] | None = None,
+    models: Literal["auto", "always", "never"] | None = None,
+    training_metrics: bool | None = None,
+) -> None:
+    """Record every training of this process from now on. Frameworks imported later are met when they are.
+
+    Arguments that are not given come from the environment (``AUTOTRACK_STORE``, …), from ``[tool.autotrack]``
+    of pyproject.toml, or are the defaults. A second call changes the settings and nothing else.
+
+    Args:
+        store: Folder (or URI) of the store. Default: the nearest ``.autotrack`` upward, else a new one at the
+            git root, else in the working folder.
+        experiment: Name of the experiment. Default: the entry script's name.
+        integrations: Names of the integrations to use. Default: all that are installed.
+        mode: ``off`` makes every call of autotrack do nothing.
+        models: ``auto`` (default) saves models within max(25 ms, 10 % of the fit), ``always``, or ``never``.
+        training_metrics: Reserved for metrics on the training data. Default: False.
+
+    Raises:
+        ConfigError: A setting has a value that cannot be used.
+    """
+    global _session
+    settings = config.resolve(
+        store=store, experiment=experiment, integrations=integrations, mode=mode, models=models,
+        training_metrics=training_metrics,
+    )  # fmt: skip
+    with _lock:
+        if _session is None:
+            _session = Session(settings)
+            atexit.register(_at_exit)
+        else:
+            _session.use(settings)
+        if settings.mode == "off":
+            _session.close_integrations()
+            return
+        if not _session.integrations:
+            _session.integrations = plugins.integrations()
+        known = {integration.name for integration in _session.integrations}
+        unknown = set(settings.integrations or ()) - known
+        if unknown:
+            raise ConfigError(f"no integration {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
+        for integration in _session.integrations:
+            if settings.integrations is None or integration.name in settings.integrations:
+                integration.enable()
+            else:
+                integration.disable()
+
+
+def disable() -> None:
+    """Stop recording trainings, and put every patched attribute back. Runs opened by hand go on."""
+    with _lock:
+        if _session is not None:
+            _session.close_integrations()
+
+
+# ---- runs by hand ---------------------------------------------------------------------------------------------------
+
+
+def start_run(
+    name: str | None = None,
+    experiment: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    parent: Run | str | None = None,
+) -> Run:
+    """Open a run by hand: ``with start_run(): …``, or until ``run.end()``.
+
+    The first training inside is recorded in it, each further one as its child. Inside another run it is a
+    child of that one.
+
+    Args:
+        name: Its name. Default: ``run-`` and a short id.
+        experiment: Its experiment. Default: as for ``enable``.
+        tags: Tags to set at once.
+        parent: The run that it is a child of: one of this process, or the id of any other.
+    """
+    session = _current()
+    outer = parent if parent is not None else context.explicit_run()
+    if isinstance(outer, Run) and experiment is None:
+        run = outer.child(name or "run")
+    else:
+        run = session.new_run(name or "", experiment=experiment or "", parent=parent if isinstance(parent, str) else "")
+    context.open_run(run)
+    if tags:
+        run.set_tags(tags)
+    return run
+
+
+def active_run() -> Run | None:
+    """The run that takes what is logged here, or None."""
+    run = context.current_run()
+    return run if isinstance(run, Run) else None
+
+
+def last_run() -> Run | None:
+    """The run that ended last here, or None. It can still be logged to."""
+    run = context.last_run()
+    return run if isinstance(run, Run) else None
+
+
+def _target() -> Run:
+    run = active_run() or last_run()
+    if run is None:
+        session = _current()
+        if isinstance(session.backend, NullBackend):
+            return session.new_run("off")
+        raise NoActiveRun("no run is open; train something first, or open one: `with autotrack.start_run(): …`")
+    return run
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """``Run.log_params`` of the active run, else of the one that ended last here."""
+    _target().log_params(params)
+
+
+def log_metrics(metrics: Mapping[str, Any], step: int | None = None, *, epoch: int | None = None) -> None:
+    """``Run.log_metrics`` of the active run, else of the one that ended last here."""
+    _target().log_metrics(metrics, step, epoch=epoch)
+
+
+def set_tags(tags: Mapping[str, str | None]) -> None:
+    """``Run.set_tags`` of the active run, else of the one that ended last here."""
+    _target().set_tags(tags)
+
+
+def log_artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
+    """``Run.log_artifact`` of the active run, else of the one that ended last here."""
+    _target().log_artifact(path, name)
+
+
+def log_figure(figure: Any, name: str) -> None:
+    """``Run.log_figure`` of the active run, else of the one that ended last here."""
+    _target().log_figure(figure, name)
+
+
+def log_model(model: Any, name: str = "model") -> None:
+    """``Run.log_model`` of the active run, else of the one that ended last here."""
+    _target().log_model(model, name)
+
+
+# ---- what integrations use ------------------------------------------------------------------------------------------
+
+
+def in_training() -> bool:
+    """Whether the caller runs inside a training that an integration records (or ignores on purpose)."""
+    return context.training_scope() is not None
+
+
+class Training:
+    """One training that an integration records.
+
+    Attributes:
+        run: The run that takes it.
+    """
+
+    def __init__(self, run: Run, own: bool) -> None:
+        self.run = run
+        self._own = own
+        self._done = False
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It returned, or raised ``error``. A run that a person opened stays open, with a note of the error."""
+        self._done = True
+        if self._own:
+            self.run.end(error=error)
+        elif error is not None:
+            self.run.note(f"a training raised {type(error).__name__}: {error}", "warning")
+
+    def _close(self) -> None:
+        """Whatever happened to the integration, a run does not stay open."""
+        if not self._done:
+            self.run.incomplete = True
+            if self._own:
+                self.run.end("finished")
+
+
+def begin_training(integration: str, name: str) -> Training:
+    """A training of a model called ``name`` that lasts until ``end()``, for frameworks that train call by call.
+
+    By the run rules: outside any explicit run it is a new run; the first training inside one is that run's;
+    further ones are its children.
+    """
+    explicit = context.explicit_run()
+    if not isinstance(explicit, Run):
+        return Training(_current().new_run(prefix=name, by=integration), own=True)
+    if explicit.adopt():
+        return Training(explicit, own=False)
+    return Training(explicit.child(name), own=True)
+
+
+@contextmanager
+def training(integration: str, name: str) -> Iterator[Training]:
+    """As ``begin_training``; the lines inside are the training, and trainings in them are inner ones."""
+    result = begin_training(integration, name)
+    try:
+        with context.training(result.run, integration):
+            yield result
+    finally:
+        result._close()
+
+
+@contextmanager
+def ignored_training(integration: str) -> Iterator[None]:
+    """The lines inside are a training that makes no run; neither do trainings in them."""
+    with context.training(None, integration):
+        yield
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def _source(store: str | os.PathLike[str] | None) -> RunSource:
+    if store is not None:
+        backend: Any = open_backend(os.fspath(store))
+    elif _session is not None:
+        backend = _session.backend
+    else:
+        backend = open_backend(config.resolve().store)
+    if isinstance(backend, NullBackend):
+        backend = open_backend(config.resolve().store)
+    source: RunSource = backend.source()
+    return source
+
+
+def runs(
+    experiment: str | None = None, limit: int | None = None, *, store: str | os.PathLike[str] | None = None
+) -> RunList:
+    """Recorded runs, newest first.
+
+    Args:
+        experiment: Only those of this experiment.
+        limit: At most so many.
+        store: Where to look. Default: the store in use, else the one found from here.
+    """
+    return reader.list_runs(_source(store), experiment, limit)
+
+
+def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunRecord:
+    """One recorded run.
+
+    Args:
+        ref: Its id, a unique beginning of it or of its random part, its name, ``@last``, ``@max:accuracy`` or
+            ``@min:loss``.
+        store: As for ``runs``.
+
+    Raises:
+        RunNotFound: There is none.
+        AmbiguousReference: There are several; the message lists them.
+    """
+    return reader.find_run(_source(store), ref)
+
+
+def load_model(
+    ref: str, trusted: list[str] | bool | None = None, *, store: str | os.PathLike[str] | None = None
+) -> Any:
+    """Load a recorded model. Nothing is unpickled, and no unknown type is made, without the caller's word.
+
+    Args:
+        ref: A run as for ``get_run``, or ``<run>/<model name>`` where a run has several.
+        trusted: Names of types that you vouch for; True for the whole file, whatever is in it.
+        store: As for ``runs``.
+
+    Raises:
+        RunNotFound: There is no such run.
+        ModelNotTrusted: More would have to be trusted; the message says what.
+        ModelError: The run has no such model, or the file is not what was saved.
+    """
+    source = _source(store)
+    ref, _, name = ref.partition("/")
+    run, model = _find_model(source, ref, name)
+    deadline = time.monotonic() + CONVERSION_WAIT
+    while _gets_safe(run, model, trusted) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        run, model = _find_model(source, run.id, name)
+    try:
+        with run._open(model.path) as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise ModelError(f"the file of model {model.name!r} of run {run.name} is gone: {model.path}") from None
+    if hashlib.sha256(data).hexdigest() != model.sha256:
+        raise ModelError(f"{model.path} of run {run.name} is not the file that was saved (its sha256 differs)")
+    for form in plugins.model_formats():
+        models.register_format(form)
+    return models.load(data, model.format, trusted, f"model {model.name!r} of run {run.name}")
+
+
+def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Model]:
+    run = reader.find_run(source, ref)
+    if not run.models:
+        why = "; ".join(text for _, text in run.notes if "model" in text)
+        raise ModelError(f"run {run.name} has no model" + (f": {why}" if why else ""))
+    if name not in run.models and (name or len(run.models) > 1):
+        have = ", ".join(f"{run.id}/{known}" for known in run.models)
+        raise ModelError(f"run {run.name} has no single model {name!r}; name one of: {have}")
+    return run, run.models[name] if name else next(iter(run.models.values()))
+
+
+def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:
+    """Whether a pickle of this process is still to be turned into its safe form by the helper."""
+    ours = _session is not None and run.session == _session.id
+    return ours and trusted is not True and model.format == "pickle" and not model.stays and conversion.under_way()

@@ -1,0 +1,1 @@
+"""Where records go: the contract (``base``), plain files (``file``) and memory (``memory``)."""

@@ -1,0 +1,163 @@
+"""The contract of a backend: one half takes records, the other gives them back.
+
+Threads and processes: a writer is called from any thread of the process that opened it, and goes on
+working in a forked child. Durability: when ``write`` returns, the records survive the death of the
+process. Order: records of one thread are read back in the order in which they were written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import BinaryIO, NamedTuple, Protocol
+
+from autotrack.errors import ArtifactPathError
+from autotrack.records import Begin, Record
+
+__all__ = ["Backend", "Entry", "RunLog", "RunSource", "RunWriter", "StoredFile", "by_time", "new_run_id", "safe_path"]
+
+
+class StoredFile(NamedTuple):
+    """A file that lies whole in a run's folder: POSIX path below it, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Entry(NamedTuple):
+    """One record as read back. ``time`` is Unix time in seconds; (writer, line) is its identity in the run."""
+
+    time: float
+    writer: str
+    line: int
+    record: Record
+
+
+@dataclass
+class RunLog:
+    """All records of a run, merged by time, ties by writer and line.
+
+    Attributes:
+        run_id: The run.
+        entries: Its records.
+        alive: Whether the process that began it still works: True, False, or None where that cannot be told.
+        here: Whether that process ran on this very host since its last boot.
+        damage: What could not be read, in words, with file and place.
+        unknown: Number of records of kinds that this version does not know.
+    """
+
+    run_id: str
+    entries: list[Entry] = field(default_factory=list)
+    alive: bool | None = None
+    here: bool = False
+    damage: list[str] = field(default_factory=list)
+    unknown: int = 0
+
+
+class RunWriter(Protocol):
+    """Takes the records of one run."""
+
+    run_id: str
+    start: float
+    dropped: int
+
+    def elapsed(self) -> int:
+        """Whole microseconds since ``start``; the ``t`` of a record."""
+        ...
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Append records, in order. Never raises for a full or vanished disk: what is lost is counted."""
+        ...
+
+    def put_file(self, path: PurePosixPath, source: bytes | os.PathLike[str]) -> StoredFile | None:
+        """Store a file under ``path`` below the run, whole or not at all; None where it could not be stored.
+
+        Raises:
+            ArtifactPathError: The path would leave the run's folder.
+        """
+        ...
+
+    def close(self) -> None:
+        """The run has ended. Writing may go on later."""
+        ...
+
+
+class RunSource(Protocol):
+    """Gives records back, while others write."""
+
+    def run_ids(self) -> list[str]:
+        """All runs, oldest first."""
+        ...
+
+    def read(self, run_id: str) -> RunLog:
+        """Everything about one run.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        ...
+
+    def open(self, run_id: str, path: str) -> BinaryIO:
+        """A stored file, for reading.
+
+        Raises:
+            ArtifactPathError: The path would leave the run's folder.
+            FileNotFoundError: It is not there.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """A store."""
+
+    def open_run(self, run_id: str, begin: Begin) -> RunWriter:
+        """Start a run and write its first record. A store that cannot be written drops what it is given.
+
+        Raises:
+            FileExistsError: There is a run of this id.
+        """
+        ...
+
+    def source(self) -> RunSource:
+        """The reading half."""
+        ...
+
+
+def new_run_id(now: float) -> str:
+    """``20261122T193015123-9f8e7d6c5b``: UTC to the millisecond, then 40 random bits (never from ``random``)."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    return f"{stamp}{int(now * 1000) % 1000:03d}-{os.urandom(5).hex()}"
+
+
+_MAX_PART = 200  # bytes; file systems allow 255, temporary names need some
+
+
+def safe_path(path: str | PurePosixPath) -> PurePosixPath:
+    """``path`` as a relative POSIX path that stays below the folder that it is joined to.
+
+    Raises:
+        ArtifactPathError: It is absolute, has ``..``, control characters, backslashes or overlong parts.
+    """
+    text = str(path)
+    parts = text.split("/")
+    problem = ""
+    if not text or text.startswith("/") or (len(text) > 1 and text[1] == ":"):
+        problem = "it must be relative and not empty"
+    elif any(part in ("", ".", "..") for part in parts):
+        problem = "it must have no empty, '.' or '..' part"
+    elif any(ord(char) < 32 or ord(char) == 127 or char == "\\" or 0xD800 <= ord(char) < 0xE000 for char in text):
+        problem = "it must have no control characters, backslashes or lone surrogates"
+    elif any(len(part.encode()) > _MAX_PART for part in parts) or len(text.encode()) > 1000:
+        problem = f"its parts must not be longer than {_MAX_PART} bytes, the whole not longer than 1000"
+    if problem:
+        raise ArtifactPathError(f"{text[:200]!r} cannot be the path of an artifact: {problem}")
+    return PurePosixPath(text)
+
+
+def by_time(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries of several writers in reading order."""
+    return sorted(entries, key=lambda entry: (entry.time, entry.writer, entry.line))

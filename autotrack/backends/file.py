@@ -1,0 +1,401 @@
+"""The file store: a folder per run, plain files, one writer per file. docs/journal-format.md is its description."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from autotrack.backends.base import RunLog, RunSource, StoredFile, by_time, safe_path
+from autotrack.backends.housekeeping import housekeeper
+from autotrack.backends.journal import JournalWriter, read_journal
+from autotrack.backends.liveness import HEARTBEAT, identity, is_alive
+from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
+from autotrack.records import FORMAT_VERSION, Begin, Record, encode
+
+__all__ = ["FileBackend", "FileRunWriter", "FileSource"]
+
+LOW_DISK = 1_000_000_000
+"""Bytes of free disk below which only records are written, no files."""
+
+SYNC_AT_EXIT = 1.0
+"""Seconds that forcing everything to disk may take at exit."""
+
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
+_logger = logging.getLogger("autotrack")
+
+
+class FileBackend:
+    """A store in ``root``. Nothing is made before the first run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folder_mode = 0o700
+        self._file_mode = 0o600
+        self._ready = False
+        self._failed: set[int | None] = set()
+        self._busy: dict[int, FileRunWriter] = {}
+        self._lost_records = 0
+        self._lost_runs: set[str] = set()
+        _backends.add(self)
+
+    def open_run(self, run_id: str, begin: Begin) -> FileRunWriter:
+        """Start a run; see the contract."""
+        folder = self.root / "runs" / run_id
+        try:
+            self._prepare()
+            self._own(folder, make=True)
+            self._own(folder / "journal", make=True)
+        except FileExistsError:
+            if folder.is_dir():
+                raise
+            self.failed(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), 0, run_id)
+        except OSError as error:
+            self.failed(error, 0, run_id)
+        writer = FileRunWriter(self, run_id, self._file_mode)
+        writer.begin(begin)
+        return writer
+
+    def source(self) -> FileSource:
+        """The reading half."""
+        return FileSource(self.root)
+
+    def _own(self, folder: Path, make: bool = False) -> None:
+        """Make a folder, and give it the store's mode where the umask took some of it."""
+        if make:
+            folder.mkdir(self._folder_mode)
+        if self._folder_mode != 0o700:
+            folder.chmod(self._folder_mode)
+
+    def _prepare(self) -> None:
+        """Make the store, or check that it is one that we can write."""
+        if self._ready and (self.root / "runs").is_dir():
+            return
+        if not self.root.exists():
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(self._folder_mode, exist_ok=True)
+        description = read_description(self.root)
+        if description is None:
+            _create_once(
+                self.root / "store.json",
+                json.dumps({"store": os.urandom(8).hex(), "format": FORMAT_VERSION, "min_reader": 1}).encode() + b"\n",
+            )
+            _create_once(self.root / ".gitignore", b"*\n")
+        elif description.get("shared"):
+            self._folder_mode, self._file_mode = 0o2770, 0o660
+        runs = self.root / "runs"
+        if not runs.is_dir():
+            runs.mkdir(self._folder_mode, exist_ok=True)
+            self._own(runs)
+        self._ready = True
+
+    def failed(self, error: OSError, records: int, run_id: str) -> None:
+        """Something could not be written: said once per kind of error, counted, and told at the end."""
+        self._lost_records += records
+        self._lost_runs.add(run_id)
+        if error.errno == errno.EAGAIN or error.errno in self._failed:
+            return
+        self._failed.add(error.errno)
+        _logger.warning(
+            "autotrack cannot write to %s: %s. Your training goes on; what cannot be written is not recorded.",
+            self.root,
+            error.strerror or error,
+        )
+
+    def working(self, writer: FileRunWriter) -> None:
+        """The writer has something that housekeeping must see to."""
+        self._busy[id(writer)] = writer
+        housekeeper.add(self, self._tidy)
+
+    def _tidy(self) -> None:
+        for key, writer in list(self._busy.items()):
+            if not writer.tidy():
+                self._busy.pop(key, None)
+
+    def close(self) -> None:
+        """At exit: force to disk what is not there yet, for a bounded time, and tell what was lost."""
+        deadline = time.monotonic() + SYNC_AT_EXIT
+        while self._busy and time.monotonic() < deadline:
+            _, writer = self._busy.popitem()
+            writer.tidy()
+        housekeeper.remove(self)
+        if self._lost_records:
+            _logger.warning(
+                "autotrack could not write %d records of %d runs to %s.",
+                self._lost_records,
+                len(self._lost_runs),
+                self.root,
+            )
+            self._lost_records = 0
+            self._lost_runs.clear()
+            self._failed.clear()
+
+    def after_fork(self) -> None:
+        """In the child: what the parent lost or has to tidy is the parent's to tell."""
+        self._busy = {}
+        self._lost_records = 0
+        self._lost_runs.clear()
+
+
+_backends: weakref.WeakSet[FileBackend] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for backend in list(_backends):
+        backend.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class FileRunWriter:
+    """The files of one run, as written by this process."""
+
+    def __init__(self, backend: FileBackend, run_id: str, file_mode: int) -> None:
+        self.run_id = run_id
+        self.dropped = 0
+        self.folder = backend.root / "runs" / run_id
+        self._backend = backend
+        self._mode = file_mode
+        self._journal = JournalWriter(self.folder / "journal", run_id, file_mode)
+        self.start = self._journal.start
+        self.elapsed = self._journal.elapsed
+        self._ended = False
+        self._beat = 0.0
+        self._pid = os.getpid()
+
+    def begin(self, begin: Begin) -> None:
+        """Say who works on the run, and write its first record."""
+        if self.folder.is_dir():
+            try:
+                self._touch()
+            except OSError as error:
+                self._backend.failed(error, 0, self.run_id)
+        self.write([begin])
+
+    def _touch(self) -> None:
+        """Say that the process still works."""
+        alive = self.folder / "alive"
+        self._beat = time.monotonic()
+        try:
+            os.utime(alive)
+        except FileNotFoundError:
+            fd = os.open(alive, os.O_WRONLY | os.O_CREAT, self._mode)
+            try:
+                os.write(fd, json.dumps(identity()).encode())
+            finally:
+                os.close(fd)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Append records; see the contract."""
+        data = encode(records[0]) if len(records) == 1 else b"".join([encode(record) for record in records])
+        journal = self._journal
+        clean = not journal.dirty
+        try:
+            journal.append(data, len(records))
+        except OSError as error:
+            self.dropped += len(records)
+            self._backend.failed(error, len(records), self.run_id)
+            return
+        if clean:
+            self._backend.working(self)
+
+    def tidy(self) -> bool:
+        """Sync, and beat while the run goes on. False when there is nothing left to see to."""
+        try:
+            self._journal.sync()
+            if (
+                not self._ended
+                and os.getpid() == self._pid
+                and time.monotonic() - self._beat >= HEARTBEAT
+                and self.folder.is_dir()
+            ):
+                self._touch()
+        except OSError as error:
+            self._lost(error)
+            return False
+        if self._ended:
+            self._journal.release()
+        return not self._ended
+
+    def _lost(self, error: OSError) -> None:
+        lines = max(0, self._journal.lines - 1)
+        self._journal.release()
+        self.dropped += lines
+        self._backend.failed(error, lines, self.run_id)
+
+    def put_file(self, path: PurePosixPath, source: bytes | os.PathLike[str]) -> StoredFile | None:
+        """Store a file; see the contract."""
+        path = safe_path(path)
+        target = self.folder / path
+        try:
+            if not self.folder.is_dir() or _free(self.folder) < LOW_DISK:
+                raise OSError(errno.ENOSPC, "no room for files, only for records")
+            _make_parents(self.folder, target.parent, self._backend)
+            temporary = target.parent / f".{os.urandom(6).hex()}.tmp"
+            try:
+                size, digest = _copy(source, temporary, self._mode)
+                temporary.rename(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            if not isinstance(source, bytes) and error.filename == os.fspath(source):
+                raise  # what the user named is not there
+            self._backend.failed(error, 0, self.run_id)
+            return None
+        return StoredFile(str(path), size, digest)
+
+    def close(self) -> None:
+        """The run has ended: seal it; ``alive`` goes, the descriptor with the next round of housekeeping."""
+        self._ended = True
+        try:
+            self._journal.seal()
+            if self._journal.is_deleted():
+                raise FileNotFoundError(errno.ENOENT, "the run's folder was deleted", str(self.folder))
+            (self.folder / "alive").unlink(missing_ok=True)
+        except OSError as error:
+            self._lost(error)
+
+
+class FileSource(RunSource):
+    """Reads a store while others write to it. Everything in it is untrusted input."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        description = read_description(root)
+        if description is not None and description.get("min_reader", 1) > FORMAT_VERSION:
+            raise StoreVersionError(
+                f"{root} needs a reader of format {description['min_reader']}; this autotrack reads up to "
+                f"{FORMAT_VERSION}. Upgrade autotrack-ml."
+            )
+
+    def run_ids(self) -> list[str]:
+        """All runs, oldest first."""
+        try:
+            names = os.listdir(self.root / "runs")
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if _RUN_ID.fullmatch(name))
+
+    def read(self, run_id: str) -> RunLog:
+        """Everything about one run; see the contract."""
+        folder = self.root / "runs" / run_id
+        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
+            raise RunNotFound(f"there is no run {run_id!r} in {self.root}; `autotrack ls` lists the runs")
+        log = RunLog(run_id)
+        # First whether the writer lives, then what it wrote: a run that ends in between is not taken for killed.
+        log.alive, log.here = is_alive(folder / "alive")
+        try:
+            names = sorted(os.listdir(folder / "journal"))
+        except OSError as error:
+            log.damage.append(f"journal: {error.strerror}")
+            names = []
+        for name in names:
+            if name.endswith(".jsonl"):
+                try:
+                    data = _read_file(folder / "journal" / name)
+                except OSError as error:
+                    log.damage.append(f"{name}: {error.strerror}")
+                    continue
+                entries, damage, unknown = read_journal(name, data, run_id)
+                log.entries += entries
+                log.damage += damage
+                log.unknown += unknown
+        log.entries = by_time(log.entries)
+        return log
+
+    def open(self, run_id: str, path: str) -> BinaryIO:
+        """A stored file; see the contract."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise RunNotFound(f"{run_id!r} is no run id")
+        folder = (self.root / "runs" / run_id).resolve()
+        target = folder / safe_path(path)
+        if not target.parent.resolve().is_relative_to(folder):
+            raise ArtifactPathError(f"{path!r} leads out of the run's folder")
+        return os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
+
+def _read_file(path: Path) -> bytes:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read()
+
+
+def read_description(root: Path) -> dict[str, Any] | None:
+    """store.json, or None where there is none yet.
+
+    Raises:
+        StoreError: It is no description of a store.
+    """
+    try:
+        description = json.loads((root / "store.json").read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        description = None
+    if not isinstance(description, dict) or not isinstance(description.get("min_reader", 1), int):
+        raise StoreError(f"{root / 'store.json'} is damaged; restore it, or move the folder away to start a new store")
+    return description
+
+
+def _create_once(path: Path, content: bytes) -> None:
+    """Make a file whole, unless another process was first."""
+    temporary = path.parent / f".{os.urandom(6).hex()}.tmp"
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:  # no hard links here
+            temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
+    """Make the folders between ``top`` and ``folder``, following no links out of it."""
+    missing = []
+    while folder != top and not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    if not folder.resolve().is_relative_to(top.resolve()):
+        raise ArtifactPathError(f"{folder} leads out of the run's folder")
+    for new in reversed(missing):
+        try:
+            backend._own(new, make=True)
+        except FileExistsError:
+            if not new.is_dir():
+                raise
+
+
+def _free(folder: Path) -> int:
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
+
+
+def _copy(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:
+    """Write ``source`` to a new file; (size, sha256)."""
+    digest = hashlib.sha256()
+    size = 0
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        if mode & 0o060:
+            os.fchmod(out.fileno(), mode)
+        if isinstance(source, bytes):
+            out.write(source)
+            return len(source), hashlib.sha256(source).hexdigest()
+        with open(source, "rb") as file:
+            while block := file.read(1 << 20):
+                out.write(block)
+                digest.update(block)
+                size += len(block)
+    return size, digest.hexdigest()

@@ -1,0 +1,40 @@
+"""Options that several commands share, and runs as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import click
+import msgspec
+
+from autotrack import values
+from autotrack.reader import RunRecord
+
+__all__ = ["as_json", "emit", "json_option", "store_option"]
+
+store_option = click.option("--store", metavar="DIR", help="The store to read. Default: the one found from here.")
+json_option = click.option("--json", "to_json", is_flag=True, help="Print JSON for programs.")
+
+
+def as_json(run: RunRecord) -> dict[str, Any]:
+    """All about a run in JSON types; NaN and infinities as in the journal."""
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run) if field.name[0] != "_"}
+    for name in ("artifacts", "models"):
+        fields[name] = {key: _file(item) for key, item in fields[name].items()}
+    fields["children"] = [as_json(child) for child in run.children]
+    fields["error"] = msgspec.to_builtins(run.error)
+    fields["start"] = None if math.isnan(run.start) else run.start
+    kept = ("artifacts", "models", "children", "error", "start")
+    return {key: value if key in kept else values.to_json(value) for key, value in fields.items()}
+
+
+def _file(record: msgspec.Struct) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.structs.asdict(record).items() if key not in ("t", "c")}
+
+
+def emit(content: Any) -> None:
+    """Print JSON on stdout."""
+    click.echo(json.dumps(content, indent=2))

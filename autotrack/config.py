@@ -1,0 +1,172 @@
+"""Settings: argument > environment > ``[tool.autotrack]`` of pyproject.toml > default; and where the store is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from autotrack.errors import ConfigError
+
+__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "resolve"]
+
+STORE_FOLDER = ".autotrack"
+
+_CHOICES = {"mode": ("on", "off"), "models": ("auto", "always", "never")}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, resolved.
+
+    Attributes:
+        store: Folder or URI of the store; empty for the one found from the working folder.
+        experiment: Name of the experiment; empty for the default (see ``default_experiment``).
+        integrations: Names of the integrations to use; None for all.
+        mode: ``on``, or ``off``: every call of autotrack does nothing.
+        models: ``auto`` saves models within their budget, ``always``, ``never``.
+        training_metrics: Whether cheap metrics on the training data may be computed after a fit.
+    """
+
+    store: str = ""
+    experiment: str = ""
+    integrations: tuple[str, ...] | None = None
+    mode: Literal["on", "off"] = "on"
+    models: Literal["auto", "always", "never"] = "auto"
+    training_metrics: bool = False
+
+
+_NAMES = tuple(field.name for field in fields(Settings))
+
+
+def resolve(**arguments: Any) -> Settings:
+    """Settings from the arguments given (None: not given), the environment and pyproject.toml.
+
+    Raises:
+        ConfigError: An unknown name or a value that cannot be used; the message names where it stands.
+    """
+    values: dict[str, Any] = {}
+    for source, found in (
+        (f"[tool.autotrack] of {_pyproject()}", _from_pyproject()),
+        ("the environment", _from_environment()),
+        ("the arguments", {name: value for name, value in arguments.items() if value is not None}),
+    ):
+        for name, value in found.items():
+            values[name] = _checked(name, value, source)
+    return Settings(**values)
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    if name not in _NAMES:
+        import difflib  # noqa: PLC0415  only on the way to an error
+
+        near = difflib.get_close_matches(name, _NAMES, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(_NAMES)}"
+        raise ConfigError(f"{name!r} in {source} is no setting of autotrack; {hint}")
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise ConfigError(f"{name} in {source} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
+        return value
+    if name == "integrations":
+        names = value.split(",") if isinstance(value, str) else value
+        return tuple(str(item).strip() for item in names if str(item).strip())
+    if name == "training_metrics":
+        return _boolean(value, source)
+    if not isinstance(value, (str, os.PathLike)):
+        raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
+    return os.fspath(value)
+
+
+def _boolean(value: Any, source: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        return value.lower() in ("1", "true", "yes", "on")
+    raise ConfigError(f"training_metrics in {source} must be true or false, not {value!r}")
+
+
+def _from_environment() -> Mapping[str, str]:
+    found = {name: os.environ.get(f"AUTOTRACK_{name.upper()}", "") for name in _NAMES}
+    return {name: value for name, value in found.items() if value}
+
+
+def _parents() -> Iterator[Path]:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the working folder was deleted
+        return
+    yield here
+    yield from here.parents
+
+
+def _pyproject() -> Path | None:
+    return next((path for folder in _parents() if (path := folder / "pyproject.toml").is_file()), None)
+
+
+def _from_pyproject() -> Mapping[str, Any]:
+    path = _pyproject()
+    if path is None:
+        return {}
+    text = path.read_bytes()
+    if b"[tool.autotrack]" not in text:  # most files: spare the parser's import
+        return {}
+    import tomllib  # noqa: PLC0415
+
+    try:
+        settings = tomllib.loads(text.decode()).get("tool", {}).get("autotrack", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    if settings.get("store"):  # a relative store means: beside this file
+        settings["store"] = (
+            str(settings["store"]) if "://" in settings["store"] else str(path.parent / settings["store"])
+        )
+    return dict(settings)
+
+
+def find_store(given: str = "") -> Path:
+    """Folder of the file store: the one given, else the nearest upward, else at the git root, else here.
+
+    A ``.autotrack`` found upward is taken only when it is the user's own or was made to be shared:
+    anybody may put one into /tmp.
+    """
+    if given:
+        return Path(given).expanduser().absolute()
+    root = None
+    for folder in _parents():
+        candidate = folder / STORE_FOLDER
+        if candidate.is_dir() and _is_safe(candidate):
+            return candidate
+        if root is None and (folder / ".git").exists():
+            root = folder
+    return (root or next(_parents(), Path())) / STORE_FOLDER
+
+
+def _is_safe(store: Path) -> bool:
+    return not hasattr(os, "getuid") or store.stat().st_uid == os.getuid() or store.stat().st_mode & 0o2070 == 0o2070
+
+
+def default_experiment() -> str:
+    """The entry script's stem, else the git root's name, else the folder's."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    file = getattr(main, "__file__", None)
+    if spec is not None and not _installed(getattr(spec, "origin", None)):
+        return str(spec.name).removesuffix(".__main__")
+    if file and not _installed(file):
+        return Path(file).stem
+    folders = list(_parents())
+    root = next(
+        (folder for folder in folders if (folder / ".git").exists()), folders[0] if folders else Path("default")
+    )
+    return root.name or "default"
+
+
+def _installed(file: str | None) -> bool:
+    """Whether a file belongs to a tool (pytest, a Jupyter kernel, a console script) and not to the user."""
+    if not file:
+        return True
+    path = str(Path(file).absolute())
+    return "site-packages" in path or path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep))

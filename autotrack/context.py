@@ -1,0 +1,144 @@
+"""Which run takes what is logged here and now, and whether a training is going on around us.
+
+The state is a chain of scopes in a context variable, so threads and asyncio tasks do not see each
+other's. Where the context has none (a thread started by the user or by a library), the process's
+explicit run is the fallback, provided there is only one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+__all__ = [
+    "RunLike",
+    "Scope",
+    "close_run",
+    "current_run",
+    "current_scope",
+    "explicit_run",
+    "explicit_runs",
+    "finished_run",
+    "last_run",
+    "open_run",
+    "suppressed",
+    "training",
+    "training_scope",
+]
+
+
+class RunLike(Protocol):
+    """What this module needs of a run."""
+
+    incomplete: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+
+class Scope:
+    """One link of the chain: an explicit run, or a training (``integration`` is its owner's name)."""
+
+    __slots__ = ("integration", "parent", "run")
+
+    def __init__(self, run: RunLike | None, integration: str, parent: Scope | None) -> None:
+        self.run = run
+        self.integration = integration
+        self.parent = parent
+
+
+_scope: ContextVar[Scope | None] = ContextVar("autotrack_scope", default=None)
+_last: ContextVar[RunLike | None] = ContextVar("autotrack_last_run", default=None)
+_lock = threading.Lock()
+_explicit: list[RunLike] = []
+_last_of_process: list[RunLike] = []
+
+
+def current_scope() -> Scope | None:
+    """The innermost scope that is still open: runs that were ended elsewhere are passed over."""
+    scope = _scope.get()
+    while scope is not None and not scope.integration and scope.run is not None and scope.run.ended:
+        scope = scope.parent
+    return scope
+
+
+def training_scope() -> Scope | None:
+    """The scope of the training that is going on around the caller, or None outside any training."""
+    scope = _scope.get()
+    while scope is not None and not scope.integration:
+        scope = scope.parent
+    return scope
+
+
+def explicit_run() -> RunLike | None:
+    """The run opened by hand that a training starting here belongs to."""
+    scope = current_scope()
+    if scope is not None and not scope.integration:
+        return scope.run
+    # The context has none: the process's, unless there are several to choose from.
+    running = [run for run in _explicit if not run.ended]
+    return running[0] if len(running) == 1 else None
+
+
+def explicit_runs() -> list[RunLike]:
+    """All runs of this process that were opened by hand and are still open, the innermost first."""
+    return [run for run in reversed(_explicit) if not run.ended]
+
+
+def current_run() -> RunLike | None:
+    """The run that takes what is logged here: the enclosing training's, else the explicit one."""
+    scope = current_scope()
+    while scope is not None:
+        if scope.run is not None and not scope.run.ended:
+            return scope.run
+        scope = scope.parent
+    return explicit_run()
+
+
+def last_run() -> RunLike | None:
+    """The run that ended last in this context, else in this process."""
+    return _last.get() or (_last_of_process[-1] if _last_of_process else None)
+
+
+def finished_run(run: RunLike) -> None:
+    """Remember the run that ended last."""
+    _last.set(run)
+    _last_of_process[:] = [run]
+
+
+@contextmanager
+def training(run: RunLike | None, integration: str) -> Iterator[None]:
+    """The lines inside are one training, owned by ``integration``; without a run, one that makes none."""
+    token = _scope.set(Scope(run, integration, _scope.get()))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Trainings inside make no runs."""
+    with training(None, "suppressed"):
+        yield
+
+
+def open_run(run: RunLike) -> None:
+    """Make an explicit run the one that takes what follows, here and, when alone, in the whole process."""
+    _scope.set(Scope(run, "", _scope.get()))
+    with _lock:
+        _explicit[:] = [other for other in _explicit if not other.ended] + [run]
+
+
+def close_run(run: RunLike) -> None:
+    """Forget an explicit run that has ended."""
+    with _lock:
+        _explicit[:] = [other for other in _explicit if other is not run]
+    scope = _scope.get()
+    if scope is not None and scope.run is run:
+        _scope.set(scope.parent)

@@ -1,0 +1,200 @@
+"""Runs as people see them: tables for the terminal and for notebooks. Names in a store are hostile until escaped."""
+
+from __future__ import annotations
+
+import html
+import math
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from autotrack.reader import RunRecord
+
+__all__ = ["ago", "console", "printable", "run_html", "runs_html", "runs_table", "runs_text", "seconds", "show_text"]
+
+_COLUMNS = 3
+_ROWS = 60
+_STATUS = {"finished": "green", "running": "cyan", "idle": "cyan", "failed": "red", "interrupted": "yellow"}
+
+
+def printable(text: object, width: int = 200) -> str:
+    """Text without anything that a terminal would obey: control and direction characters are written out."""
+    shown = "".join(
+        char if char.isprintable() else f"\\u{ord(char):04x}" if ord(char) > 255 else f"\\x{ord(char):02x}"
+        for char in str(text)[: width + 1]
+    )
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def number(value: float) -> str:
+    """A metric for a table: four significant digits."""
+    return f"{value:.4g}" if not math.isfinite(value) or value != int(value) or abs(value) >= 1e6 else str(int(value))
+
+
+def seconds(duration: float | None) -> str:
+    """A duration in words a person reads at once."""
+    if duration is None:
+        return ""
+    if duration < 1:
+        return f"{duration * 1e3:.0f} ms"
+    if duration < 100:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(int(duration), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
+
+
+def ago(start: float) -> str:
+    """When something began, seen from now."""
+    if math.isnan(start):
+        return ""
+    past = time.time() - start
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if past >= size:
+            return f"{int(past // size)} {unit} ago"
+    return "now"
+
+
+def console(width: int | None = None, color: bool = True) -> Console:
+    """A console on stdout; without colour where NO_COLOR is set or nobody looks."""
+    return Console(
+        width=width, no_color=None if color else True, highlight=False, emoji=False, markup=False, soft_wrap=True
+    )
+
+
+def _common(runs: Iterable[RunRecord], kind: str) -> list[str]:
+    """Names of params or metrics worth a column: those most runs have and, of params, that are not all default."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(run.metrics.keys() if kind == "metrics" else run.changed or run.params.keys())
+    return [key for key, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_COLUMNS]
+
+
+def _cells(runs: Sequence[RunRecord]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the list of runs."""
+    params, metrics = _common(runs, "params"), _common(runs, "metrics")
+    header = ["run", "status", "started", "took", *metrics, *params]
+    rows = []
+    for run in runs:
+        row = [printable(run.name, 40), run.status, ago(run.start), seconds(run.duration)]
+        row += [number(run.metrics[key]) if key in run.metrics else "" for key in metrics]
+        row += [printable(run.params[key], 24) if key in run.params else "" for key in params]
+        rows.append(row)
+    return [printable(name, 30) for name in header], rows
+
+
+def runs_table(runs: Sequence[RunRecord]) -> Table:
+    """The list of runs for the terminal."""
+    header, rows = _cells(runs)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if index > 2 else "left", no_wrap=index < 4, overflow="ellipsis")
+    for row in rows:
+        table.add_row(
+            *[Text(cell, style=_STATUS.get(cell, "") if index == 1 else "") for index, cell in enumerate(row)]
+        )
+    return table
+
+
+def runs_text(runs: Sequence[RunRecord]) -> str:
+    """The list of runs as plain text."""
+    if not runs:
+        return "no runs yet"
+    shown = runs[:_ROWS]
+    screen = Console(width=shutil.get_terminal_size((120, 24)).columns, no_color=True, highlight=False)
+    with screen.capture() as capture:
+        screen.print(runs_table(shown))
+    more = "" if len(shown) == len(runs) else f"\n… and {len(runs) - len(shown)} more"
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + more
+
+
+def _html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def runs_html(runs: Sequence[RunRecord]) -> str:
+    """The list of runs for a notebook: a static table, everything escaped."""
+    header, rows = _cells(runs[:_ROWS])
+    return _html_table(header, rows)
+
+
+def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All about one run, as titled lists of name and text."""
+    about = [("id", run.id), ("status", run.status), ("experiment", run.experiment), ("started", _clock(run.start))]
+    if run.duration is not None:
+        about.append(("took", seconds(run.duration)))
+    if run.parent:
+        about.append(("parent", run.parent))
+    marks = set(run.changed)
+    models = [
+        (
+            name,
+            f"{model.format}, {model.size:,} bytes, {model.cls}"
+            + (f"; stays so: {model.stays}" if model.stays else ""),
+        )
+        for name, model in run.models.items()
+    ]
+    found = [
+        ("", about),
+        ("error", [(run.error.type, run.error.message)] if run.error else []),
+        ("metrics", [(key, _metric(run, key)) for key in sorted(run.metrics)]),
+        ("params (* differs from its default)", [("* " * (k in marks) + k, str(v)) for k, v in run.params.items()]),
+        ("tags", list(run.tags.items())),
+        ("models", models),
+        ("artifacts", [(name, f"{artifact.size:,} bytes") for name, artifact in run.artifacts.items()]),
+        *((section, _flat(content)) for section, content in run.facts.items()),
+        ("children", [(child.name, f"{child.status} {child.id}") for child in run.children[:_ROWS]]),
+        ("notes", list(run.notes) + [("damage", problem) for problem in run.problems]),
+    ]
+    return [(title, lines) for title, lines in found if lines]
+
+
+def _metric(run: RunRecord, key: str) -> str:
+    points = run.history(key)
+    text = repr(run.metrics[key])
+    return text if len(points) == 1 else f"{text}  (last of {len(points)}; best {_range(points)})"
+
+
+def _range(points: Sequence[Any]) -> str:
+    finite = [point.value for point in points if math.isfinite(point.value)]
+    return f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
+
+
+def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
+    if not isinstance(content, dict):
+        return [(prefix, str(content))]
+    return [line for key, value in content.items() for line in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _clock(start: float) -> str:
+    if math.isnan(start):
+        return "unknown"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(start))} ({ago(start)})"
+
+
+def show_text(run: RunRecord, width: int = 120) -> Text:
+    """All about one run for the terminal."""
+    text = Text(printable(run.name), style="bold")
+    for title, lines in _sections(run):
+        text.append(f"\n\n{printable(title)}" if title else "", style="bold not dim")
+        room = min(40, max(len(printable(name)) for name, _ in lines))
+        for name, value in lines:
+            text.append(f"\n  {printable(name):<{room}}  ", style="not bold")
+            text.append(printable(value, max(20, width - room - 4)), style="not bold")
+    return text
+
+
+def run_html(run: RunRecord) -> str:
+    """All about one run for a notebook."""
+    parts = [f"<h4>{html.escape(printable(run.name))}</h4>"]
+    for title, lines in _sections(run):
+        rows = [(printable(name), printable(value)) for name, value in lines]
+        parts.append((f"<h5>{html.escape(printable(title))}</h5>" if title else "") + _html_table(("", ""), rows))
+    return "".join(parts)

@@ -1,0 +1,125 @@
+"""The one place where an error of our own is swallowed.
+
+The user's training must not notice that something of ours failed: the error is logged once per place,
+the run at hand is marked incomplete, and an integration that fails several times is switched off for
+the process. With ``AUTOTRACK_STRICT=1``, as in all our tests, nothing is swallowed.
+
+The user's own call never stands inside a guard.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from autotrack import context
+
+__all__ = ["FAILURE_LIMIT", "failures", "guarded", "protect", "quarantined", "reset", "strict", "swallow", "tell"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FAILURE_LIMIT = 5
+"""Errors after which an integration is switched off for the process."""
+
+quarantined: set[str] = set()
+failures: Counter[str] = Counter()
+_logger = logging.getLogger("autotrack")
+_lock = threading.Lock()
+_told: set[str] = set()
+
+
+def strict() -> bool:
+    """Whether our own errors are raised instead of swallowed."""
+    return os.environ.get("AUTOTRACK_STRICT") == "1"
+
+
+def swallow(place: str, error: BaseException, integration: str = "") -> None:
+    """Note an error of ours and let the training go on; in strict mode raise it."""
+    if strict():
+        raise error
+    run = context.current_run()
+    if run is not None:
+        run.incomplete = True
+    with _lock:
+        first = place not in _told
+        _told.add(place)
+        failures[integration] += 1
+        off = bool(integration) and failures[integration] == FAILURE_LIMIT
+        if off:
+            quarantined.add(integration)
+    if first:
+        _logger.warning(
+            "autotrack failed in %s (%s: %s). Your training goes on; its record may be incomplete. "
+            "AUTOTRACK_STRICT=1 raises the error with its traceback, AUTOTRACK_MODE=off switches autotrack off.",
+            place,
+            type(error).__name__,
+            error,
+        )
+        _logger.debug("traceback of the failure in %s", place, exc_info=error)
+    if off:
+        _logger.warning(
+            "autotrack switched its integration %r off for this process after %d errors.", integration, FAILURE_LIMIT
+        )
+
+
+def tell(text: str) -> None:
+    """Say something that is no error of ours, once."""
+    with _lock:
+        first = text not in _told
+        _told.add(text)
+    if first:
+        _logger.warning("autotrack: %s", text)
+
+
+def reset(integration: str) -> None:
+    """Give an integration that is enabled anew a clean record."""
+    with _lock:
+        quarantined.discard(integration)
+        failures.pop(integration, None)
+
+
+class protect:
+    """``with protect("place"):`` around lines of ours only. Ctrl-C and ``SystemExit`` pass through."""
+
+    __slots__ = ("integration", "place")
+
+    def __init__(self, place: str, integration: str = "") -> None:
+        self.place = place
+        self.integration = integration
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        if isinstance(error, (Exception, GeneratorExit)):
+            swallow(self.place, error, self.integration)
+            return True
+        return False
+
+
+def guarded(place: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """A function whose errors are ours: it returns None instead of raising."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                swallow(place, error)
+                return None
+
+        return call
+
+    return decorate

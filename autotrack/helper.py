@@ -1,0 +1,73 @@
+"""The helper process: ``python -m autotrack.helper``, jobs as JSON lines on stdin. See ``models.conversion``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from autotrack.backends.journal import JournalWriter
+from autotrack.errors import ModelError
+from autotrack.guard import protect
+from autotrack.models.formats import ModelFormat
+from autotrack.plugins import model_formats
+from autotrack.records import Model, Record, encode
+
+__all__ = ["convert", "main"]
+
+
+def convert(job: dict[str, str], form: ModelFormat) -> None:
+    """Do one job: the safe file first, then the record that names it, then the pickle goes.
+
+    Where the model cannot be turned it stays a pickle, and its newest record says why.
+    """
+    folder = Path(job["folder"])
+    source = folder / job["path"]
+    data = source.read_bytes()
+    if hashlib.sha256(data).hexdigest() != job["sha256"]:
+        return  # not the file that was handed over: it is not opened
+    journal = JournalWriter(folder / "journal", job["run"], source.stat().st_mode & 0o777)
+    model = Model(
+        t=journal.elapsed(), c=job["child"], name=job["name"], format="pickle", path=job["path"], size=len(data),
+        sha256=job["sha256"], cls=job["cls"],
+    )  # fmt: skip
+    try:
+        saved = form.convert(data)
+    except ModelError as error:
+        model.stays = str(error)
+        _append(journal, model)
+        return
+    target = source.with_suffix(saved.suffix)
+    temporary = target.with_name(f".{os.urandom(6).hex()}.tmp")
+    temporary.write_bytes(saved.data)
+    temporary.chmod(source.stat().st_mode & 0o777)
+    temporary.rename(target)
+    model.format, model.size, model.requires = saved.format, len(saved.data), saved.requires
+    model.path, model.sha256 = target.relative_to(folder).as_posix(), hashlib.sha256(saved.data).hexdigest()
+    _append(journal, model)
+    source.unlink()
+
+
+def _append(journal: JournalWriter, record: Record) -> None:
+    journal.append(encode(record))
+    journal.seal()
+    journal.sync()
+    journal.release()
+
+
+def main() -> None:
+    """Work until stdin is closed."""
+
+    os.nice(10)
+    formats = {form.name: form for form in model_formats()}
+    for line in sys.stdin:
+        with protect("the helper process"):
+            job = json.loads(line)
+            if job["to"] in formats:
+                convert(job, formats[job["to"]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The base class of what records one framework."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import ModuleType
+
+from autotrack import guard, importing
+from autotrack.patching import PatchSet
+
+__all__ = ["Integration"]
+
+
+class Integration:
+    """Patches one framework while it is enabled. Subclasses set the three attributes and write ``install``.
+
+    Attributes:
+        name: What it is called in settings and messages; unique.
+        modules: Modules of the framework; ``install`` is called after each import of one of them.
+        minimum: The oldest version that is supported, as (top module, version).
+        reason: Why it is not active, in words; empty when it is.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    minimum: tuple[str, str]
+
+    def __init__(self) -> None:
+        self.patches = PatchSet(self.name)
+        self.reason = "not enabled"
+        self._enabled = False
+
+    def install(self, module: ModuleType, patches: PatchSet) -> None:
+        """Put patches in. Called when ``module`` has been imported; must not import anything heavy."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End what is still open. Called at ``disable()`` and at exit."""
+
+    def enable(self) -> None:
+        """Patch now what is imported, later what is not. A second time nothing happens."""
+        if self._enabled:
+            return
+        self._enabled = True
+        self.reason = f"{self.modules[0]} is not imported"
+        guard.reset(self.name)
+        for module in self.modules:
+            importing.when_imported(module, self._imported)
+
+    def disable(self) -> None:
+        """Put everything back. A second time nothing happens."""
+        if not self._enabled:
+            return
+        self._enabled = False
+        importing.cancel(self._imported)
+        with guard.protect(f"closing {self.name}", self.name):
+            self.close()
+        self.patches.undo()
+        self.reason = "not enabled"
+
+    def _imported(self, module: ModuleType) -> None:
+        package, wanted = self.minimum
+        found = getattr(sys.modules.get(package), "__version__", "")
+        if found and _numbers(found) < _numbers(wanted):
+            self.reason = f"{package} {found} is older than {wanted}"
+            return
+        with guard.protect(f"patching {module.__name__}", self.name):
+            self.install(module, self.patches)
+            self.reason = ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,17 @@
+"""Models on disk: formats, what may be spent on saving, what must be trusted for loading."""
+
+from autotrack.models.budget import Budget, Policy
+from autotrack.models.conversion import convert_later
+from autotrack.models.formats import ModelFormat, Saved, check_name, format_for, load, register_format
+
+__all__ = [
+    "Budget",
+    "ModelFormat",
+    "Policy",
+    "Saved",
+    "check_name",
+    "convert_later",
+    "format_for",
+    "load",
+    "register_format",
+]

@@ -1,0 +1,132 @@
+"""The formats that a model can be saved in. Plugins register theirs; pickle is the one that core knows."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Collection
+from typing import Any, NamedTuple, Protocol
+
+from autotrack.backends.base import safe_path
+from autotrack.errors import ArtifactPathError, ModelError, ModelNotTrusted
+
+__all__ = ["ModelFormat", "Saved", "check_name", "format_for", "load", "register_format"]
+
+Trusted = Collection[str] | bool | None
+
+
+class Saved(NamedTuple):
+    """A model as bytes: the file's suffix, its format, the versions it needs by distribution name.
+
+    ``convert_to`` names the safe format that it should be turned into off the training's way; empty: stays.
+    """
+
+    data: bytes
+    suffix: str
+    format: str
+    requires: dict[str, str]
+    convert_to: str = ""
+
+
+class ModelFormat(Protocol):
+    """One way to keep models of one framework.
+
+    Attributes:
+        name: The format, as it stands in records.
+    """
+
+    name: str
+
+    def can_save(self, model: Any) -> bool:
+        """Whether this format is for such an object. Must not import a framework."""
+        ...
+
+    def cost(self, model: Any) -> tuple[float, int]:
+        """Predicted (seconds, bytes) of ``save``, from sizes alone."""
+        ...
+
+    def save(self, model: Any) -> Saved:
+        """The model as bytes, quickly: runs on the training's thread."""
+        ...
+
+    def convert(self, data: bytes) -> Saved:
+        """Turn what ``save`` gave into the safe format; runs in the helper process.
+
+        Raises:
+            ModelError: It cannot be turned.
+        """
+        ...
+
+    def untrusted(self, data: bytes) -> list[str]:
+        """Names of the types in a file of this format that are trusted by nobody yet."""
+        ...
+
+    def load(self, data: bytes, trusted: list[str]) -> Any:
+        """The model. Only types on our shipped list and in ``trusted`` may be made."""
+        ...
+
+
+_formats: dict[str, ModelFormat] = {}
+
+
+def register_format(form: ModelFormat) -> None:
+    """Make a format known. A later one of the same name takes its place."""
+    _formats[form.name] = form
+
+
+def format_for(model: Any) -> ModelFormat:
+    """The format that can save a model.
+
+    Raises:
+        ModelError: None can.
+    """
+    for form in _formats.values():
+        if form.can_save(model):
+            return form
+    raise ModelError(
+        f"no installed plugin can save a {type(model).__module__}.{type(model).__qualname__}; "
+        "save it to a file and use log_artifact"
+    )
+
+
+def check_name(name: str) -> None:
+    """Raise ArtifactPathError where a model's name cannot be the name of a folder."""
+    if len(safe_path(name).parts) != 1 or name.startswith("."):
+        raise ArtifactPathError(f"{name!r} cannot be a model's name: it must be one part, without a leading dot")
+
+
+def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
+    """The model in ``data``, which the run says is of format ``form``.
+
+    Args:
+        data: Content of the file.
+        form: Name of the format.
+        trusted: Type names that the caller vouches for; True for the whole file, code and all; None for nothing.
+        what: The model in words, for messages.
+
+    Raises:
+        ModelNotTrusted: More would have to be trusted.
+        ModelError: No installed plugin reads this format.
+    """
+    if form == "pickle":
+        if trusted is not True:
+            raise ModelNotTrusted(
+                f"{what} is a pickle: opening it runs whatever code is in it. If you know where it comes from, "
+                "pass trusted=True.",
+                ("pickle",),
+            )
+        return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
+    reader = _formats.get(form)
+    if reader is None:
+        raise ModelError(
+            f"{what} is of format {form!r}, which no installed plugin reads; `autotrack plugins` lists them"
+        )
+    needed = reader.untrusted(data)
+    missing = [] if trusted is True else [name for name in needed if name not in (trusted or ())]
+    if missing:
+        raise ModelNotTrusted(
+            f"{what} contains types that nobody vouched for: {', '.join(missing)}. If you trust them, pass "
+            f"trusted={missing!r}.",
+            tuple(missing),
+        )
+    return reader.load(data, needed)

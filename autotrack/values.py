@@ -1,0 +1,182 @@
+"""Python values as JSON and back, losing nothing that can be kept and calling no user code.
+
+JSON types stay as they are. What JSON lacks is an object whose only or first key starts with ``$``:
+
+==========  ==================================================================================
+``$float``  "nan", "inf", "-inf"
+``$map``    [[key, value], …]: a mapping with keys that are not strings, or that start with ``$``
+``$set``    [value, …]
+``$repr``   text of a value whose ``repr`` is safe to take and short (a class, a function, an enum)
+``$array``  {"shape": […], "dtype": "…"}: an array too large to write out
+``$type``   full name of the class of any other object; its ``__repr__`` is not called
+``$cut``    first characters of a longer text, with ``chars`` (its length) and, where kept, ``file``
+==========  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import types
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+__all__ = ["MAX_TEXT", "cut", "from_json", "is_default", "to_json", "type_name"]
+
+MAX_TEXT = 4_000
+"""Longest text kept in a record, in characters; longer ones are cut and kept whole in a file beside."""
+
+_MAX_ITEMS = 1_000
+_MAX_DEPTH = 20
+_ARRAY_ITEMS = 64
+_SAFE_REPR = (range, slice, complex, bytes, type(Ellipsis), type(NotImplemented))
+_SAFE_REPR_MODULES = ("datetime", "decimal", "fractions", "uuid", "torch", "ipaddress")
+
+
+def type_name(cls: type) -> str:
+    """Full name of a class: ``sklearn.linear_model._logistic.LogisticRegression``; builtins without a module."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def to_json(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON types and marks. Never raises for odd values, never calls their ``__repr__``."""
+    kind = type(value)
+    if value is None or kind is bool or kind is int:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": str(value)}
+    if kind is str:
+        return value if len(value) <= MAX_TEXT else cut(value)
+    if depth >= _MAX_DEPTH:
+        return {"$type": type_name(kind)}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item, depth + 1) for item in value[:_MAX_ITEMS]] + _rest(len(value))
+    if kind in (dict, types.MappingProxyType):
+        return _mapping(value, depth)
+    if kind in (set, frozenset):
+        return {"$set": [to_json(item, depth + 1) for item in sorted(value, key=_sort_key)[:_MAX_ITEMS]]}
+    return _odd(value, kind)
+
+
+def _sort_key(item: Any) -> tuple[str, Any]:
+    return (type(item).__name__, item) if type(item) in (int, str, float) else (type(item).__name__, 0)
+
+
+def _rest(length: int) -> list[Any]:
+    return [{"$cut": "…", "items": length}] if length > _MAX_ITEMS else []
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
+    items = list(value.items())[:_MAX_ITEMS]
+    if all(type(key) is str and not key.startswith("$") for key, _ in items):
+        result = {key: to_json(item, depth + 1) for key, item in items}
+        return result if len(value) <= _MAX_ITEMS else {**result, "…": {"$cut": "…", "items": len(value)}}
+    return {"$map": [[to_json(key, depth + 1), to_json(item, depth + 1)] for key, item in items]}
+
+
+def _odd(value: Any, kind: type) -> Any:
+    """Values that are no exact JSON type."""
+    module = kind.__module__
+    if isinstance(value, enum.Enum):
+        return {"$repr": f"{kind.__name__}.{value.name}"}
+    if module == "numpy" or module.startswith("numpy."):
+        return _numpy(value, kind)
+    if isinstance(value, PurePath):
+        return to_json(str(value))
+    if isinstance(value, str):
+        return to_json(str.__str__(value))
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return to_json(float.__float__(value))
+    if isinstance(value, type):
+        return {"$repr": type_name(value)}
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
+        return {"$repr": f"{value.__module__}.{value.__qualname__}"}
+    if kind in _SAFE_REPR or (module in _SAFE_REPR_MODULES and not hasattr(value, "__array__")):
+        return {"$repr": repr(value)[:MAX_TEXT]}
+    return {"$type": type_name(kind)}
+
+
+def _numpy(value: Any, kind: type) -> Any:
+    """numpy's own scalars, arrays and dtypes, known by the module of their class: core does not import numpy."""
+    if kind.__name__ in ("ndarray", "memmap"):
+        if kind.__name__ == "ndarray" and value.size <= _ARRAY_ITEMS and value.dtype.kind in "biufUS":
+            return to_json(value.tolist())
+        return {"$array": {"shape": list(value.shape), "dtype": str(value.dtype)}}
+    if hasattr(value, "item") and hasattr(value, "dtype"):
+        item = value.item()
+        return to_json(item) if type(item).__module__ == "builtins" else {"$repr": str(item)}
+    if hasattr(value, "itemsize") or kind.__name__ == "ufunc":
+        return {"$repr": str(value)}
+    return {"$type": type_name(kind)}
+
+
+def cut(text: str, file: str = "") -> dict[str, Any]:
+    """The mark of a text that was too long; ``file`` names where it lies whole."""
+    mark: dict[str, Any] = {"$cut": text[: MAX_TEXT // 4], "chars": len(text)}
+    return {**mark, "file": file} if file else mark
+
+
+def from_json(value: Any) -> Any:
+    """The Python value of what ``to_json`` wrote. Marks without a value of their own become text."""
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    for mark, read in _MARKS.items():
+        if mark in value:
+            return read(value[mark])
+    return {key: from_json(item) for key, item in value.items()}
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
+
+
+def _read_map(pairs: Any) -> Any:
+    try:
+        return {_hashable(from_json(key)): from_json(item) for key, item in pairs}
+    except (TypeError, ValueError):  # written by something else than to_json
+        return pairs
+
+
+def _read_set(items: Any) -> Any:
+    try:
+        return {_hashable(from_json(item)) for item in items}
+    except TypeError:
+        return items
+
+
+def _read_float(text: Any) -> Any:
+    return float(text) if text in ("nan", "inf", "-inf") else text
+
+
+_MARKS: dict[str, Callable[[Any], Any]] = {
+    "$float": _read_float,
+    "$map": _read_map,
+    "$set": _read_set,
+    "$repr": str,
+    "$array": lambda array: f"<array {array}>",
+    "$type": lambda name: f"<{name}>",
+    "$cut": lambda text: f"{text}…",
+}
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether a parameter still has its default. Only plain values are compared with ``==``: arrays answer oddly."""
+    if value is default:
+        return True
+    if type(value) is not type(default):
+        return False
+    if type(value) is float and value != value:
+        return bool(default != default)
+    return type(value) in (bool, int, float, str, tuple, list, dict) and _plain_equal(value, default)
+
+
+def _plain_equal(value: Any, default: Any) -> bool:
+    try:
+        return bool(value == default)
+    except (ValueError, TypeError):  # containers of arrays
+        return False

@@ -1,0 +1,22 @@
+"""autotrack's plugin for scikit-learn and everything built on ``sklearn.base.BaseEstimator``.
+
+Importing it does not import scikit-learn.
+"""
+
+from __future__ import annotations
+
+import autotrack
+from autotrack_sklearn.formats import SkopsFormat
+from autotrack_sklearn.integration import SklearnIntegration
+
+
+@autotrack.hookimpl
+def autotrack_integrations() -> list[autotrack.Integration]:
+    """Record every ``fit``."""
+    return [SklearnIntegration()]
+
+
+@autotrack.hookimpl
+def autotrack_model_formats() -> list[SkopsFormat]:
+    """Keep estimators with skops."""
+    return [SkopsFormat()]
