@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         training,
     )
     from autotrack.capture.dataset import describe_data
+    from autotrack.context import Scope, current_scope, in_scope
     from autotrack.errors import (
         AmbiguousReference,
         ArtifactPathError,
@@ -62,6 +63,7 @@ _HOMES = {
         "set_tags", "start_run", "training",
     ),
     "autotrack.capture.dataset": ("describe_data",),
+    "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
         "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
@@ -95,18 +97,21 @@ __all__ = [
     "RunNotFound",
     "RunRecord",
     "Saved",
+    "Scope",
     "StoreError",
     "StoreVersionError",
     "Training",
     "__version__",
     "active_run",
     "begin_training",
+    "current_scope",
     "describe_data",
     "disable",
     "enable",
     "get_run",
     "hookimpl",
     "ignored_training",
+    "in_scope",
     "in_training",
     "is_default",
     "last_run",

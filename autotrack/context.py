@@ -22,9 +22,9 @@ __all__ = [
     "explicit_run",
     "explicit_runs",
     "finished_run",
+    "in_scope",
     "last_run",
     "open_run",
-    "suppressed",
     "training",
     "training_scope",
 ]
@@ -122,10 +122,13 @@ def training(run: RunLike | None, integration: str) -> Iterator[None]:
 
 
 @contextmanager
-def suppressed() -> Iterator[None]:
-    """Trainings inside make no runs."""
-    with training(None, "suppressed"):
+def in_scope(scope: Scope) -> Iterator[None]:
+    """The lines inside belong to a scope of another thread."""
+    token = _scope.set(scope)
+    try:
         yield
+    finally:
+        _scope.reset(token)
 
 
 def open_run(run: RunLike) -> None:

@@ -1,0 +1,41 @@
+# Two commands do everything on a machine with Python 3.11 or later, git and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+DEMO := .venv-demo/bin
+DEV := .venv/bin
+
+.PHONY: demo test quick lint bench clean
+
+demo: .venv-demo/ready
+	$(DEMO)/autotrack demo
+
+test: lint
+	$(DEV)/pytest -n 2
+
+quick: lint
+	$(DEV)/pytest -n 2 -m "not slow"
+
+lint: .venv/ready
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+
+bench: .venv/ready
+	$(DEV)/python benchmarks/run.py
+
+# scikit-learn and skops, no torch
+.venv-demo/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-demo
+	$(DEMO)/pip install --quiet -e ".[sklearn]"
+	touch $@
+
+# everything that the tests need; torch is pinned in pyproject.toml
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(DEV)/pip install --quiet --upgrade pip
+	$(DEV)/pip install --quiet -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo autotrack-demo

@@ -1,0 +1,41 @@
+"""Errors of our own are never swallowed in tests; what runs in another process has helpers here."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autotrack.testing.fixtures import tracked  # noqa: F401  a fixture is found by its name
+
+os.environ["AUTOTRACK_STRICT"] = "1"
+for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOTRACK_MODELS"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[..., "subprocess.CompletedProcess[str]"]]:
+    """Run a script as a user would, in a process of its own with ``tmp_path`` as working folder.
+
+    ``script(code, *args, check=True, env={...})`` returns the CompletedProcess; with ``check`` a failure shows its output.
+    """
+
+    def run(code: str, *args: str, check: bool = True, env: dict[str, str] | None = None, timeout: float = 120):
+        path = tmp_path / "train.py"
+        path.write_text(textwrap.dedent(code))
+        done = subprocess.run(
+            [sys.executable, str(path), *args],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    yield run
