@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from autotrack.reader import RunRecord
 
-__all__ = ["ago", "console", "printable", "run_html", "runs_html", "runs_table", "runs_text", "seconds", "show_text"]
+__all__ = ["ago", "printable", "run_html", "runs_html", "runs_table", "runs_text", "seconds", "show_text"]
 
 _COLUMNS = 3
 _ROWS = 60
@@ -60,41 +61,41 @@ def ago(start: float) -> str:
     return "now"
 
 
-def console(width: int | None = None, color: bool = True) -> Console:
-    """A console on stdout; without colour where NO_COLOR is set or nobody looks."""
-    return Console(
-        width=width, no_color=None if color else True, highlight=False, emoji=False, markup=False, soft_wrap=True
-    )
-
-
 def _common(runs: Iterable[RunRecord], kind: str) -> list[str]:
-    """Names of params or metrics worth a column: those most runs have and, of params, that are not all default."""
+    """Names of params or metrics worth a column: those most runs have; of params, those that are not all default."""
     counts: Counter[str] = Counter()
     for run in runs:
-        counts.update(run.metrics.keys() if kind == "metrics" else run.changed or run.params.keys())
+        counts.update(run.metrics.keys() if kind == "metrics" else run.changed)
+    counts.pop("fit_time", None)  # nearly what the column "took" says
     return [key for key, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_COLUMNS]
 
 
-def _cells(runs: Sequence[RunRecord]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the list of runs."""
-    params, metrics = _common(runs, "params"), _common(runs, "metrics")
-    header = ["run", "status", "started", "took", *metrics, *params]
-    rows = []
-    for run in runs:
-        row = [printable(run.name, 40), run.status, ago(run.start), seconds(run.duration)]
-        row += [number(run.metrics[key]) if key in run.metrics else "" for key in metrics]
-        row += [printable(run.params[key], 24) if key in run.params else "" for key in params]
-        rows.append(row)
-    return [printable(name, 30) for name in header], rows
+def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
+    """Columns of the list of runs, each with its header first; the last ones are left out where ``width`` is short."""
+    columns = [
+        ["run", *(printable(run.name, 40) for run in runs)],
+        ["status", *(printable(run.status, 12) for run in runs)],
+        ["started", *(ago(run.start) for run in runs)],
+        ["took", *(seconds(run.duration) for run in runs)],
+    ]
+    for key in _common(runs, "metrics"):
+        columns.append([key, *(number(run.metrics[key]) if key in run.metrics else "" for run in runs)])
+    for key in _common(runs, "params"):
+        columns.append([key, *(printable(run.params[key], 24) if key in run.changed else "" for run in runs)])
+    for column in columns:
+        column[0] = printable(column[0], 30)
+    while width is not None and len(columns) > 2 and sum(max(map(cell_len, column)) + 2 for column in columns) > width:
+        columns.pop()
+    return columns
 
 
-def runs_table(runs: Sequence[RunRecord]) -> Table:
-    """The list of runs for the terminal."""
-    header, rows = _cells(runs)
+def runs_table(runs: Sequence[RunRecord], width: int) -> Table:
+    """The list of runs for a terminal of ``width`` columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if index > 2 else "left", no_wrap=index < 4, overflow="ellipsis")
-    for row in rows:
+    columns = _columns(runs, width)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column[0]), justify="right" if index > 2 else "left", no_wrap=True, overflow="ellipsis")
+    for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(
             *[Text(cell, style=_STATUS.get(cell, "") if index == 1 else "") for index, cell in enumerate(row)]
         )
@@ -106,9 +107,10 @@ def runs_text(runs: Sequence[RunRecord]) -> str:
     if not runs:
         return "no runs yet"
     shown = runs[:_ROWS]
-    screen = Console(width=shutil.get_terminal_size((120, 24)).columns, no_color=True, highlight=False)
+    width = shutil.get_terminal_size((120, 24)).columns
+    screen = Console(width=width, no_color=True, highlight=False)
     with screen.capture() as capture:
-        screen.print(runs_table(shown))
+        screen.print(runs_table(shown, width))
     more = "" if len(shown) == len(runs) else f"\n… and {len(runs) - len(shown)} more"
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + more
 
@@ -121,7 +123,7 @@ def _html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def runs_html(runs: Sequence[RunRecord]) -> str:
     """The list of runs for a notebook: a static table, everything escaped."""
-    header, rows = _cells(runs[:_ROWS])
+    header, *rows = zip(*_columns(runs[:_ROWS], None), strict=True)
     return _html_table(header, rows)
 
 

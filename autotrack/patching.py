@@ -260,6 +260,12 @@ class _Site:
         self.make = make
         self.kept: tuple[Any, Any] | None = None  # (raw, placed) of descriptors; a plain function is in its wrapper
 
+    def on_top(self) -> bool:
+        """Whether the wrapper is where it was put: a quick look, since every run looks at every site."""
+        owner = self.owner()
+        current = None if owner is None else vars(owner).get(self.name)
+        return current is self.kept[1] if self.kept is not None else getattr(current, _MARK, None) is current
+
     def apply(self) -> bool:
         """Put the wrapper in unless it is there. True where it was put in."""
         owner = self.owner()
@@ -387,7 +393,7 @@ class PatchSet:
         with _lock:
             restored = []
             for site in list(self._sites.values()):
-                if site.apply():
+                if not site.on_top() and site.apply():
                     restored.append(f"{getattr(site.owner(), '__name__', site.owner())}.{site.name}")
             return restored
 

@@ -51,14 +51,14 @@ def demo(folder: str) -> None:
         sys.exit(1)
     screen = Console(highlight=False)
     screen.print("[bold]The script[/], with `autotrack.enable()` before it:\n")
-    screen.print(inspect.getsource(train), markup=False)
+    screen.print(inspect.getsource(train), markup=False, soft_wrap=True)
     autotrack.enable(store=Path(folder) / ".autotrack", experiment="demo")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # forty iterations are too few for the MLP, and enough for a demo
         train()
 
     screen.print("[bold]What was recorded:[/]\n")
-    screen.print(runs_table(autotrack.runs()))
+    screen.print(runs_table(autotrack.runs(), screen.width))
     best = autotrack.get_run("@max:accuracy")
     screen.print(f"\n[bold]The best one, loaded back[/] (no pickle, no trust asked): {best.name}\n")
     model = autotrack.load_model(best.id)

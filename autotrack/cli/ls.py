@@ -23,6 +23,7 @@ def ls(experiment: str | None, limit: int, store: str | None, to_json: bool) -> 
     if to_json:
         emit([as_json(run) for run in runs])
     elif runs:
-        Console(highlight=False).print(runs_table(runs))
+        screen = Console(highlight=False)
+        screen.print(runs_table(runs, screen.width))
     else:
         click.echo("No runs here yet. Train something after `autotrack.enable()`, or try `autotrack demo`.", err=True)

@@ -29,6 +29,11 @@ _REQUIRED: dict[str, Callable[[], dict[str, Any]]] = {
     "RandomizedSearchCV": lambda: {
         "estimator": LogisticRegression(), "param_distributions": {"C": [0.1, 1.0]}, "n_iter": 2, "cv": 2,
     },
+    "GaussianRandomProjection": lambda: {"n_components": 2},
+    "SparseRandomProjection": lambda: {"n_components": 2},
+    "OrthogonalMatchingPursuitCV": lambda: {"cv": 2, "max_iter": 3},
+    "SelfTrainingClassifier": lambda: {"estimator": LogisticRegression(), "max_iter": 2},
+    "TSNE": lambda: {"perplexity": 5.0, "max_iter": 250},
     "SparseCoder": lambda: {"dictionary": numpy.eye(4)},
     "FrozenEstimator": lambda: {"estimator": LogisticRegression().fit(*_datasets()["classes"]())},
 }  # fmt: skip
@@ -55,6 +60,7 @@ def _datasets() -> dict[str, Callable[[], tuple[Any, ...]]]:
     return {
         "classes": lambda: (X.copy(), labels.copy()),
         "numbers": lambda: (X.copy(), numbers.copy()),
+        "positive numbers": lambda: (X.copy(), numpy.exp(0.1 * numbers)),
         "two numbers": lambda: (X.copy(), numpy.column_stack([numbers, numbers[::-1]])),
         "two classes": lambda: (X.copy(), (labels > 0).astype(int)),
         "two labels": lambda: (X.copy(), numpy.column_stack([labels > 0, labels > 1]).astype(int)),
