@@ -34,7 +34,7 @@ bench: .venv/ready
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(DEV)/pip install --quiet --upgrade pip
-	$(DEV)/pip install --quiet -e ".[dev]"
+	$(DEV)/pip install --quiet -e ".[dev]" -e plugins/example
 	touch $@
 
 clean:

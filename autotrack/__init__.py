@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         StoreError,
         StoreVersionError,
     )
-    from autotrack.guard import protect
+    from autotrack.guard import foreign, protect
     from autotrack.hookspecs import hookimpl
     from autotrack.integration import Integration
     from autotrack.models import Saved
@@ -68,7 +68,7 @@ _HOMES = {
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
         "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
     ),
-    "autotrack.guard": ("protect",),
+    "autotrack.guard": ("foreign", "protect"),
     "autotrack.hookspecs": ("hookimpl",),
     "autotrack.integration": ("Integration",),
     "autotrack.models": ("Saved",),
@@ -108,6 +108,7 @@ __all__ = [
     "describe_data",
     "disable",
     "enable",
+    "foreign",
     "get_run",
     "hookimpl",
     "ignored_training",

@@ -146,11 +146,15 @@ def start_run(
         parent: The run that it is a child of: one of this process, or the id of any other.
     """
     session = _current()
+    # 3 is a name as well; in a record only text is.
+    name, experiment = (None if text is None else str(text) for text in (name, experiment))
     outer = parent if parent is not None else context.explicit_run()
     if isinstance(outer, Run) and experiment is None:
         run = outer.child(name or "run")
     else:
-        run = session.new_run(name or "", experiment=experiment or "", parent=parent if isinstance(parent, str) else "")
+        # In another experiment a child has files of its own.
+        above = outer.id if isinstance(outer, Run) else outer if isinstance(outer, str) else ""
+        run = session.new_run(name or "", experiment=experiment or "", parent=above)
     context.open_run(run)
     if tags:
         run.set_tags(tags)
@@ -369,4 +373,5 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
 def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:
     """Whether a pickle of this process is still to be turned into its safe form by the helper."""
     ours = _session is not None and run.session == _session.id
-    return ours and trusted is not True and model.format == "pickle" and not model.stays and conversion.under_way()
+    waits = ours and trusted is not True and model.format == "pickle" and not model.stays
+    return waits and conversion.under_way(model.sha256)

@@ -72,7 +72,9 @@ def _checked(name: str, value: Any, source: str) -> Any:
         return value
     if name == "integrations":
         names = value.split(",") if isinstance(value, str) else value
-        return tuple(str(item).strip() for item in names if str(item).strip())
+        if not isinstance(names, (list, tuple)) or not all(isinstance(item, str) for item in names):
+            raise ConfigError(f"integrations in {source} must be a list of names, not {value!r}")
+        return tuple(item.strip() for item in names if item.strip())
     if name == "training_metrics":
         return _boolean(value, source)
     if not isinstance(value, (str, os.PathLike)):
@@ -119,10 +121,9 @@ def _from_pyproject() -> Mapping[str, Any]:
         settings = tomllib.loads(text.decode()).get("tool", {}).get("autotrack", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    if settings.get("store"):  # a relative store means: beside this file
-        settings["store"] = (
-            str(settings["store"]) if "://" in settings["store"] else str(path.parent / settings["store"])
-        )
+    store = settings.get("store")
+    if store and isinstance(store, str) and "://" not in store:  # a relative store means: beside this file
+        settings["store"] = str(path.parent / store)
     return dict(settings)
 
 
@@ -155,7 +156,7 @@ def default_experiment() -> str:
     file = getattr(main, "__file__", None)
     if spec is not None and not _installed(getattr(spec, "origin", None)):
         return str(spec.name).removesuffix(".__main__")
-    if file and not _installed(file):
+    if file and file != "<stdin>" and not _installed(file):
         return Path(file).stem
     folders = list(_parents())
     root = next(
@@ -168,5 +169,7 @@ def _installed(file: str | None) -> bool:
     """Whether a file belongs to a tool (pytest, a Jupyter kernel, a console script) and not to the user."""
     if not file:
         return True
-    path = str(Path(file).absolute())
-    return "site-packages" in path or path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep))
+    path = Path(file).absolute()
+    # Not all below the prefix is installed: with the system's Python it is /usr, and projects lie in /usr/src.
+    tools = [Path(prefix, part) for prefix in (sys.prefix, sys.base_prefix) for part in ("bin", "lib", "lib64")]
+    return "site-packages" in path.parts or any(path.is_relative_to(folder) for folder in tools)

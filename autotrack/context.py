@@ -1,8 +1,9 @@
 """Which run takes what is logged here and now, and whether a training is going on around us.
 
 The state is a chain of scopes in a context variable, so threads and asyncio tasks do not see each
-other's. Where the context has none (a thread started by the user or by a library), the process's
-explicit run is the fallback, provided there is only one.
+other's. Where the context has none (a thread started by the user or by a library), the explicit run of
+the main thread is the fallback, provided there is only one. A run opened in another thread is that thread's
+alone: threads that each open their own must not become children of whichever was first.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ __all__ = [
     "explicit_runs",
     "finished_run",
     "in_scope",
+    "innermost",
     "last_run",
     "open_run",
+    "put_back",
     "training",
     "training_scope",
 ]
@@ -56,6 +59,7 @@ _scope: ContextVar[Scope | None] = ContextVar("autotrack_scope", default=None)
 _last: ContextVar[RunLike | None] = ContextVar("autotrack_last_run", default=None)
 _lock = threading.Lock()
 _explicit: list[RunLike] = []
+_of_main_thread: list[RunLike] = []
 _last_of_process: list[RunLike] = []
 
 
@@ -80,8 +84,8 @@ def explicit_run() -> RunLike | None:
     scope = current_scope()
     if scope is not None and not scope.integration:
         return scope.run
-    # The context has none: the process's, unless there are several to choose from.
-    running = [run for run in _explicit if not run.ended]
+    # The context has none: the main thread's, unless there are several to choose from.
+    running = [run for run in _of_main_thread if not run.ended]
     return running[0] if len(running) == 1 else None
 
 
@@ -114,21 +118,43 @@ def finished_run(run: RunLike) -> None:
 @contextmanager
 def training(run: RunLike | None, integration: str) -> Iterator[None]:
     """The lines inside are one training, owned by ``integration``; without a run, one that makes none."""
-    token = _scope.set(Scope(run, integration, _scope.get()))
+    scope = Scope(run, integration, _scope.get())
+    _scope.set(scope)
     try:
         yield
     finally:
-        _scope.reset(token)
+        # Where Ctrl-C left this suspended it may end late, in another thread: by then it is nobody's scope.
+        if _around(scope):
+            _scope.set(scope.parent)
+
+
+def _around(scope: Scope) -> bool:
+    now = _scope.get()
+    while now is not None and now is not scope:
+        now = now.parent
+    return now is not None
+
+
+def innermost() -> Scope | None:
+    """The innermost scope, ended or not; for ``put_back``."""
+    return _scope.get()
+
+
+def put_back(scope: Scope | None) -> None:
+    """Return to a scope after lines of ours that failed half way."""
+    _scope.set(scope)
 
 
 @contextmanager
 def in_scope(scope: Scope) -> Iterator[None]:
     """The lines inside belong to a scope of another thread."""
-    token = _scope.set(scope)
+    before = _scope.get()
+    _scope.set(scope)
     try:
         yield
     finally:
-        _scope.reset(token)
+        if _around(scope):
+            _scope.set(before)
 
 
 def open_run(run: RunLike) -> None:
@@ -136,12 +162,15 @@ def open_run(run: RunLike) -> None:
     _scope.set(Scope(run, "", _scope.get()))
     with _lock:
         _explicit[:] = [other for other in _explicit if not other.ended] + [run]
+        if threading.current_thread() is threading.main_thread():
+            _of_main_thread[:] = [other for other in _of_main_thread if not other.ended] + [run]
 
 
 def close_run(run: RunLike) -> None:
     """Forget an explicit run that has ended."""
     with _lock:
-        _explicit[:] = [other for other in _explicit if other is not run]
+        for runs in (_explicit, _of_main_thread):
+            runs[:] = [other for other in runs if other is not run]
     scope = _scope.get()
     if scope is not None and scope.run is run:
         _scope.set(scope.parent)

@@ -123,8 +123,11 @@ def _html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def runs_html(runs: Sequence[RunRecord]) -> str:
     """The list of runs for a notebook: a static table, everything escaped."""
+    if not runs:
+        return "<p>no runs yet</p>"
     header, *rows = zip(*_columns(runs[:_ROWS], None), strict=True)
-    return _html_table(header, rows)
+    more = f"<p>… and {len(runs) - _ROWS} more</p>" if len(runs) > _ROWS else ""
+    return _html_table(header, rows) + more
 
 
 def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -9,6 +9,7 @@ The user's own call never stands inside a guard.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -16,11 +17,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from autotrack import context
 
-__all__ = ["FAILURE_LIMIT", "failures", "guarded", "protect", "quarantined", "reset", "strict", "swallow", "tell"]
+__all__ = [
+    "FAILURE_LIMIT",
+    "failures",
+    "foreign",
+    "guarded",
+    "protect",
+    "quarantined",
+    "reset",
+    "strict",
+    "swallow",
+    "tell",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,19 +66,22 @@ def swallow(place: str, error: BaseException, integration: str = "") -> None:
         off = bool(integration) and failures[integration] == FAILURE_LIMIT
         if off:
             quarantined.add(integration)
-    if first:
-        _logger.warning(
-            "autotrack failed in %s (%s: %s). Your training goes on; its record may be incomplete. "
-            "AUTOTRACK_STRICT=1 raises the error with its traceback, AUTOTRACK_MODE=off switches autotrack off.",
-            place,
-            type(error).__name__,
-            error,
-        )
-        _logger.debug("traceback of the failure in %s", place, exc_info=error)
-    if off:
-        _logger.warning(
-            "autotrack switched its integration %r off for this process after %d errors.", integration, FAILURE_LIMIT
-        )
+    with contextlib.suppress(Exception):  # a filter or handler of the user's may raise
+        if first:
+            _logger.warning(
+                "autotrack failed in %s (%s: %s). Your training goes on; its record may be incomplete. "
+                "AUTOTRACK_STRICT=1 raises the error with its traceback, AUTOTRACK_MODE=off switches autotrack off.",
+                place,
+                type(error).__name__,
+                error,
+            )
+            _logger.debug("traceback of the failure in %s", place, exc_info=error)
+        if off:
+            _logger.warning(
+                "autotrack switched its integration %r off for this process after %d errors.",
+                integration,
+                FAILURE_LIMIT,
+            )
 
 
 def tell(text: str) -> None:
@@ -75,7 +90,8 @@ def tell(text: str) -> None:
         first = text not in _told
         _told.add(text)
     if first:
-        _logger.warning("autotrack: %s", text)
+        with contextlib.suppress(Exception):
+            _logger.warning("autotrack: %s", text)
 
 
 def reset(integration: str) -> None:
@@ -83,6 +99,14 @@ def reset(integration: str) -> None:
     with _lock:
         quarantined.discard(integration)
         failures.pop(integration, None)
+
+
+def foreign(function: Callable[..., T], *args: Any) -> tuple[T | None, Exception | None]:
+    """Call code that is not ours (``str`` of a user's object): its result, or what it raised. Never strict."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error
 
 
 class protect:
@@ -102,10 +126,15 @@ class protect:
     ) -> bool:
         if error is None:
             return False
-        if isinstance(error, (Exception, GeneratorExit)):
+        if _can_be_ours(error):
             swallow(self.place, error, self.integration)
             return True
         return False
+
+
+def _can_be_ours(error: BaseException) -> bool:
+    """Anything but Ctrl-C and the like. A panic of a library in Rust is no ``Exception``, yet no wish to stop."""
+    return isinstance(error, (Exception, GeneratorExit)) or type(error).__module__ == "pyo3_runtime"
 
 
 def guarded(place: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
@@ -116,7 +145,9 @@ def guarded(place: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
         def call(*args: P.args, **kwargs: P.kwargs) -> T | None:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:
+            except BaseException as error:
+                if not _can_be_ours(error):
+                    raise
                 swallow(place, error)
                 return None
 

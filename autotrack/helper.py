@@ -25,15 +25,17 @@ def convert(job: dict[str, str], form: ModelFormat) -> None:
     """
     folder = Path(job["folder"])
     source = folder / job["path"]
+    if not source.exists():
+        return  # the run was moved or deleted meanwhile
     data = source.read_bytes()
-    if hashlib.sha256(data).hexdigest() != job["sha256"]:
-        return  # not the file that was handed over: it is not opened
     journal = JournalWriter(folder / "journal", job["run"], source.stat().st_mode & 0o777)
     model = Model(
         t=journal.elapsed(), c=job["child"], name=job["name"], format="pickle", path=job["path"], size=len(data),
         sha256=job["sha256"], cls=job["cls"],
     )  # fmt: skip
     try:
+        if hashlib.sha256(data).hexdigest() != job["sha256"]:
+            raise ModelError("its file is not the one that was saved")  # and is not opened
         saved = form.convert(data)
     except ModelError as error:
         model.stays = str(error)

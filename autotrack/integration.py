@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from types import ModuleType
@@ -19,7 +20,8 @@ class Integration:
         name: What it is called in settings and messages; unique.
         modules: Modules of the framework; ``install`` is called after each import of one of them.
         minimum: The oldest version that is supported, as (top module, version).
-        reason: Why it is not active, in words; empty when it is.
+        status: active, waiting for its framework, framework missing, wrong version, dropped after errors, or off.
+        reason: The status in more words.
     """
 
     name: str
@@ -28,8 +30,17 @@ class Integration:
 
     def __init__(self) -> None:
         self.patches = PatchSet(self.name)
-        self.reason = "not enabled"
+        self._state, self.reason = "off", "not enabled"
         self._enabled = False
+
+    @property
+    def status(self) -> str:
+        """Whether it records, and if not why."""
+        if self.name in guard.quarantined:
+            return "dropped after errors"
+        if self._state == "waiting for its framework" and importlib.util.find_spec(self.minimum[0]) is None:
+            return "framework missing"
+        return self._state
 
     def install(self, module: ModuleType, patches: PatchSet) -> None:
         """Put patches in. Called when ``module`` has been imported; must not import anything heavy."""
@@ -43,7 +54,7 @@ class Integration:
         if self._enabled:
             return
         self._enabled = True
-        self.reason = f"{self.modules[0]} is not imported"
+        self._state, self.reason = "waiting for its framework", f"{self.modules[0]} is not imported yet"
         guard.reset(self.name)
         for module in self.modules:
             importing.when_imported(module, self._imported)
@@ -57,17 +68,17 @@ class Integration:
         with guard.protect(f"closing {self.name}", self.name):
             self.close()
         self.patches.undo()
-        self.reason = "not enabled"
+        self._state, self.reason = "off", "not enabled"
 
     def _imported(self, module: ModuleType) -> None:
         package, wanted = self.minimum
         found = getattr(sys.modules.get(package), "__version__", "")
         if found and _numbers(found) < _numbers(wanted):
-            self.reason = f"{package} {found} is older than {wanted}"
+            self._state, self.reason = "wrong version", f"{package} {found} is older than {wanted}"
             return
-        with guard.protect(f"patching {module.__name__}", self.name):
+        with guard.protect(f"patching {module.__name__} for {self.name!r}", self.name):
             self.install(module, self.patches)
-            self.reason = ""
+            self._state, self.reason = "active", f"{package} {found}, {len(self.patches)} patches"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

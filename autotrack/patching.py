@@ -8,216 +8,43 @@ Three forms:
 * ``PatchSet.swap(function, handler)``: as ``around``, for a function that users import by name; its
   ``__code__`` is swapped, so it is reached at every alias and keeps its identity.
 
-A wrapper is a plain function that closes over the original and a string. It looks this module up in
-``sys.modules`` and calls straight through when it is not there, so that a class pickled by value works
-where autotrack is absent. ``warnings`` skips frames whose file name contains ``importlib`` and
-``_bootstrap`` when it counts stack levels; wrappers carry such a name, hence ``stacklevel=2`` still
-points at the user's line.
+What runs when they are called is in ``wrappers``.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import inspect
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator
-from types import CodeType, FunctionType
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
 
-from autotrack import guard
 from autotrack.errors import PatchError
+from autotrack.wrappers import (
+    MARK,
+    After,
+    Around,
+    Before,
+    Call,
+    Handler,
+    Outcome,
+    cell,
+    handlers,
+    is_ours,
+    swapped_code,
+    wrap_around,
+    wrap_watch,
+)
 
 __all__ = ["Call", "Outcome", "PatchSet", "defining_owner", "is_ours"]
 
-_SHIM = "<autotrack importlib._bootstrap shim>"
-_MARK = "__autotrack__"  # holds the wrapper itself: functools.wraps copies attributes onto other people's wrappers
 _MISSING = object()
 
 _lock = threading.RLock()
-_handlers: dict[str, _Handler] = {}
-originals: dict[str, FunctionType] = {}
-_signatures: weakref.WeakKeyDictionary[Callable[..., Any], inspect.Signature] = weakref.WeakKeyDictionary()
-
-
-class Call:
-    """One call of a patched callable, with the very arguments of the user."""
-
-    __slots__ = ("args", "kwargs", "original")
-
-    def __init__(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.original = original
-        self.args = args
-        self.kwargs = kwargs
-
-    @property
-    def instance(self) -> Any:
-        """``self`` of a method."""
-        return self.args[0]
-
-    @property
-    def bound(self) -> dict[str, Any]:
-        """Arguments by name, without defaults. Empty where they do not fit: the original will say so."""
-        signature = _signatures.get(self.original)
-        if signature is None:
-            signature = _signatures[self.original] = inspect.signature(self.original)
-        try:
-            return signature.bind(*self.args, **self.kwargs).arguments
-        except TypeError:
-            return {}
-
-
-class Outcome:
-    """How the original ended: with ``value``, or with ``exception``."""
-
-    __slots__ = ("exception", "value")
-
-    def __init__(self, value: Any, exception: BaseException | None) -> None:
-        self.value = value
-        self.exception = exception
-
-
-Steps = Generator[None, Outcome, None]
-Around = Callable[[Call], "Steps | None"]
-Before = Callable[[tuple[Any, ...], dict[str, Any]], None]
-After = Callable[[Any, tuple[Any, ...], dict[str, Any]], None]
-
-
-class _Handler:
-    __slots__ = ("after", "around", "before", "integration")
-
-    def __init__(
-        self, integration: str, around: Around | None, before: Before | None = None, after: After | None = None
-    ) -> None:
-        self.integration = integration
-        self.around = around
-        self.before = before
-        self.after = after
-
-
-# ---- what wrappers call -------------------------------------------------------------------------------------------
-
-
-class _Pending:
-    """The second half of an around handler; called with the value or the exception."""
-
-    __slots__ = ("integration", "place", "steps")
-
-    def __init__(self, steps: Steps, place: str, integration: str) -> None:
-        self.steps = steps
-        self.place = place
-        self.integration = integration
-
-    def __call__(self, value: Any, exception: BaseException | None) -> None:
-        with guard.protect(self.place, self.integration):
-            try:
-                self.steps.send(Outcome(value, exception))
-            except StopIteration:
-                return
-            self.steps.close()
-            raise RuntimeError(f"the handler of {self.place} yields more than once")
-
-
-def enter(key: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Pending | None:
-    """First half of an around handler. None: nobody cares, call the original straight."""
-    handler = _handlers.get(key)
-    if handler is None or handler.around is None or handler.integration in guard.quarantined:
-        return None
-    with guard.protect(key, handler.integration):
-        steps = handler.around(Call(original, args, kwargs))
-        if steps is None:
-            return None
-        try:
-            next(steps)
-        except StopIteration:
-            raise RuntimeError(f"the handler of {key} does not yield") from None
-        return _Pending(steps, key, handler.integration)
-    return None
-
-
-def observe(key: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], done: bool) -> None:
-    """Either half of a watch handler."""
-    handler = _handlers.get(key)
-    if handler is None or handler.integration in guard.quarantined:
-        return
-    if done and handler.after is not None:
-        with guard.protect(key, handler.integration):
-            handler.after(result, args, kwargs)
-    elif not done and handler.before is not None:
-        with guard.protect(key, handler.integration):
-            handler.before(args, kwargs)
-
-
-# ---- wrappers: everything that they reach must be importable, since classes of __main__ are pickled by value ------
-
-
-def _wrap_around(original: Callable[..., Any], key: str) -> FunctionType:
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        start = getattr(sys.modules.get("autotrack.patching"), "enter", None)
-        pending = None if start is None else start(key, original, args, kwargs)
-        if pending is None:
-            return original(*args, **kwargs)
-        try:
-            value = original(*args, **kwargs)
-        except BaseException as error:
-            pending(None, error)
-            raise
-        pending(value, None)
-        return value
-
-    return wrapper  # type: ignore[return-value]
-
-
-def _wrap_watch(original: Callable[..., Any], key: str) -> FunctionType:
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        tell = getattr(sys.modules.get("autotrack.patching"), "observe", None)
-        if tell is None:
-            return original(*args, **kwargs)
-        tell(key, None, args, kwargs, False)
-        value = original(*args, **kwargs)
-        tell(key, value, args, kwargs, True)
-        return value
-
-    return wrapper  # type: ignore[return-value]
-
-
-def _swapped(*args: Any, **kwargs: Any) -> Any:
-    # The body of a function whose code was swapped: it runs with that function's globals, so it names nothing of ours.
-    from sys import modules  # noqa: PLC0415
-
-    tracker = modules["autotrack.patching"]
-    original = tracker.originals["<key>"]
-    pending = tracker.enter("<key>", original, args, kwargs)
-    if pending is None:
-        return original(*args, **kwargs)
-    try:
-        value = original(*args, **kwargs)
-    except BaseException as error:
-        pending(None, error)
-        raise
-    pending(value, None)
-    return value
-
-
-def _shim(code: CodeType) -> CodeType:
-    """``code`` with its inner functions under a file name that ``warnings`` does not count."""
-    inner = tuple(_shim(const) if isinstance(const, CodeType) else const for const in code.co_consts)
-    return code.replace(co_filename=_SHIM, co_consts=inner)
-
-
-for _maker in (_wrap_around, _wrap_watch, _swapped):
-    _maker.__code__ = _shim(_maker.__code__)
-
-
-# ---- the public part ----------------------------------------------------------------------------------------------
-
-
-def is_ours(function: Any) -> TypeGuard[FunctionType]:
-    """Whether a function is a wrapper made here (and not somebody's wrapper of ours)."""
-    return isinstance(function, FunctionType) and function.__dict__.get(_MARK) is function
+_owners: weakref.WeakKeyDictionary[FunctionType, weakref.ref[Any]] = weakref.WeakKeyDictionary()  # of our wrappers
 
 
 def defining_owner(cls: type, name: str) -> type | None:
@@ -227,24 +54,41 @@ def defining_owner(cls: type, name: str) -> type | None:
 
 def _function_of(raw: Any) -> Any:
     """The function inside a descriptor."""
-    if isinstance(raw, (classmethod, staticmethod)):
+    if type(raw) in (classmethod, staticmethod):  # exactly: what a subclass keeps beside is not known
         return raw.__func__
-    return raw.fget if isinstance(raw, property) else raw
+    return raw.fget if type(raw) is property else raw
 
 
-def _contains_ours(function: Any) -> bool:
-    """Whether ours is somewhere in the chain of ``__wrapped__``."""
+def _beneath(function: Any) -> Iterator[Any]:
+    """The functions below other people's wrappers: what ``functools.wraps`` noted, else what they close over."""
+    waiting = [function]
     for _ in range(100):
-        if function is None or is_ours(function):
-            return function is not None
-        function = getattr(function, "__wrapped__", None)
-    return False
+        if not waiting:
+            return
+        function = waiting.pop()
+        yield function
+        wrapped = getattr(function, "__wrapped__", None) or getattr(function, "func", None)
+        if wrapped is not None:
+            waiting.append(wrapped)
+            continue
+        for free in getattr(function, "__closure__", None) or ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                if isinstance(free.cell_contents, FunctionType):
+                    waiting.append(free.cell_contents)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    """Set an attribute, past a metaclass that watches or forbids it."""
+    try:
+        type.__setattr__(owner, name, value) if isinstance(owner, type) else setattr(owner, name, value)
+    except (AttributeError, TypeError) as error:
+        raise PatchError(f"{owner!r}.{name} cannot be set: {error}") from error
 
 
 class _Site:
     """One patched attribute. Owners are held weakly: classes made in a loop must not live on through us."""
 
-    __slots__ = ("kept", "key", "make", "name", "owner")
+    __slots__ = ("kept", "key", "make", "name", "owner", "wrapper")
 
     def __init__(
         self,
@@ -258,35 +102,48 @@ class _Site:
         self.name = name
         self.key = key
         self.make = make
+        self.wrapper: Callable[[], FunctionType | None] = lambda: None
         self.kept: tuple[Any, Any] | None = None  # (raw, placed) of descriptors; a plain function is in its wrapper
+
+    def _stands(self, function: Any, owner: Any) -> bool:
+        """Whether our wrapper of this attribute is in place, on top or below somebody else's."""
+        if function is self.wrapper() or (is_ours(function) and cell(function, "key") == self.key):
+            return True
+        return any(
+            is_ours(inner) and cell(inner, "key") == self.key and _owners.get(inner, self.owner)() is owner
+            for inner in _beneath(function)
+        )
 
     def on_top(self) -> bool:
         """Whether the wrapper is where it was put: a quick look, since every run looks at every site."""
         owner = self.owner()
         current = None if owner is None else vars(owner).get(self.name)
-        return current is self.kept[1] if self.kept is not None else getattr(current, _MARK, None) is current
+        return current is self.kept[1] if self.kept is not None else getattr(current, MARK, None) is current
 
     def apply(self) -> bool:
         """Put the wrapper in unless it is there. True where it was put in."""
         owner = self.owner()
         raw = _MISSING if owner is None else vars(owner).get(self.name, _MISSING)
-        if raw is _MISSING or _contains_ours(_function_of(raw)):
-            return False
         function = _function_of(raw)
+        if raw is _MISSING or self._stands(function, owner):
+            return False
         if not isinstance(function, FunctionType) or getattr(function, "__isabstractmethod__", False):
             raise PatchError(
-                f"{owner!r}.{self.name} is a {type(raw).__name__}; only functions, classmethods, staticmethods and "
-                "properties can be wrapped. For other descriptors patch the function that they hold."
+                f"{owner!r}.{self.name} is a {type(raw).__name__}; only functions with a body, classmethods, "
+                "staticmethods and properties can be wrapped. For other descriptors patch the function that they hold."
             )
         wrapper = self.make(function, self.key)
-        setattr(wrapper, _MARK, wrapper)
+        setattr(wrapper, MARK, wrapper)
         placed: Any = wrapper
-        if isinstance(raw, (classmethod, staticmethod)):
-            placed = type(raw)(wrapper)
-        elif isinstance(raw, property):
-            placed = type(raw)(wrapper, raw.fset, raw.fdel, raw.__doc__)
+        if type(raw) in (classmethod, staticmethod):
+            kind: Any = type(raw)
+            placed = kind(wrapper)
+        elif type(raw) is property:
+            placed = property(wrapper, raw.fset, raw.fdel, raw.__doc__)
+        _put(owner, self.name, placed)
         self.kept = None if placed is wrapper else (raw, placed)
-        setattr(owner, self.name, placed)
+        self.wrapper = weakref.ref(wrapper)
+        _owners[wrapper] = self.owner
         return True
 
     def undo(self) -> None:
@@ -294,15 +151,52 @@ class _Site:
         owner = self.owner()
         if owner is None:
             return
-        current = vars(owner).get(self.name, _MISSING)
+        current = raw = vars(owner).get(self.name, _MISSING)
         if self.kept is not None:
-            if current is self.kept[1]:
-                setattr(owner, self.name, self.kept[0])
-        elif is_ours(current):
-            setattr(owner, self.name, vars(current)["__wrapped__"])
+            raw = self.kept[0] if current is self.kept[1] else current
+        while is_ours(raw) and cell(raw, "key") not in handlers:  # also those of others that were switched off
+            raw = cell(raw, "original")
+        if raw is not current:
+            _put(owner, self.name, raw)
 
 
-def _drop(sites: dict[tuple[int, str], _Site], place: tuple[int, str]) -> None:
+class _Swap:
+    """One function whose code was swapped."""
+
+    __slots__ = ("function", "key", "placed", "raw", "signed")
+
+    def __init__(self, function: FunctionType, key: str) -> None:
+        raw = function.__code__
+        inner = FunctionType(raw, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+        inner.__kwdefaults__ = function.__kwdefaults__
+        inner.__qualname__ = function.__qualname__
+        signature = inspect.signature(function)
+        self.function = function
+        self.key = key
+        self.raw = raw
+        self.placed = swapped_code(key, inner)
+        function.__code__ = self.placed
+        # Compared as text, since a default that is nan is not equal to itself. Different: no __wrapped__ says it.
+        self.signed = str(inspect.signature(function)) != str(signature)
+        if self.signed:
+            function.__signature__ = signature  # type: ignore[attr-defined]
+
+
+_swaps: list[_Swap] = []  # of all integrations, in the order in which they were made
+
+
+def _unswap(function: FunctionType) -> None:
+    """Take off the swaps on top that nobody owns any more; below somebody's code they stay and are inert."""
+    for swap in [swap for swap in reversed(_swaps) if swap.function is function]:
+        if swap.key in handlers or function.__code__ is not swap.placed:
+            return
+        function.__code__ = swap.raw
+        if swap.signed:
+            vars(function).pop("__signature__", None)
+        _swaps.remove(swap)
+
+
+def _drop(sites: dict[tuple[int, str, str], _Site], place: tuple[int, str, str]) -> None:
     """An owner has died: its address may be another's soon."""
     sites.pop(place, None)
 
@@ -312,12 +206,12 @@ class PatchSet:
 
     def __init__(self, integration: str) -> None:
         self.integration = integration
-        self._sites: dict[tuple[int, str], _Site] = {}
-        self._swaps: dict[str, tuple[FunctionType, CodeType]] = {}
+        self._sites: dict[tuple[int, str, str], _Site] = {}
+        self._swapped: dict[FunctionType, None] = {}
         self._keys: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._sites) + len(self._swaps)
+        return len(self._sites) + len(self._swapped)
 
     def around(self, owner: Any, name: str, handler: Around) -> bool:
         """Wrap ``vars(owner)[name]``. True where it was not wrapped before.
@@ -325,7 +219,7 @@ class PatchSet:
         Raises:
             PatchError: The owner has no such attribute of its own, or it is of a kind that cannot be wrapped.
         """
-        return self._add(owner, name, _Handler(self.integration, handler), _wrap_around)
+        return self._add(owner, name, Handler(self.integration, handler), wrap_around)
 
     def watch(self, owner: Any, name: str, *, before: Before | None = None, after: After | None = None) -> bool:
         """Call plain functions before and after ``vars(owner)[name]``; ``after`` only when it returned.
@@ -333,30 +227,32 @@ class PatchSet:
         Raises:
             PatchError: As for ``around``.
         """
-        return self._add(owner, name, _Handler(self.integration, None, before, after), _wrap_watch)
+        return self._add(owner, name, Handler(self.integration, None, before, after), wrap_watch)
 
     def _add(
-        self, owner: Any, name: str, handler: _Handler, make: Callable[[Callable[..., Any], str], FunctionType]
+        self, owner: Any, name: str, handler: Handler, make: Callable[[Callable[..., Any], str], FunctionType]
     ) -> bool:
-        if name not in vars(owner):
+        if name not in getattr(owner, "__dict__", {}):
             raise PatchError(f"{owner!r} has no attribute {name!r} of its own; patch the class that defines it")
         with _lock:
             key = self._register(name, handler)
-            place = (id(owner), name)
+            place = (id(owner), name, key)
             site = self._sites.get(place)
             if site is None:
                 sites = self._sites
                 site = _Site(owner, name, key, make, lambda _: _drop(sites, place))
             done = site.apply()
-            if done or _contains_ours(_function_of(vars(owner)[name])):
-                self._sites[place] = site
+            self._sites[place] = site
             return done
 
-    def _register(self, name: str, handler: _Handler) -> str:
+    def _register(self, name: str, handler: Handler) -> str:
         """The key under which wrappers of this attribute find their handler."""
         function = handler.around or handler.after or handler.before
-        key = f"{self.integration}:{name}:{getattr(function, '__qualname__', '')}"
-        _handlers[key] = handler
+        first = key = f"{self.integration}:{name}:{getattr(function, '__qualname__', '')}"
+        number = 1
+        while not handlers.setdefault(key, handler).same(handler):  # another one of this name
+            number += 1
+            key = f"{first}#{number}"
         self._keys.add(key)
         return key
 
@@ -371,21 +267,11 @@ class PatchSet:
         if function.__module__ == "__main__" or getattr(home, function.__qualname__, None) is not function:
             raise PatchError(f"{function!r} is not importable by name; its code cannot be swapped")
         with _lock:
-            key = self._register(f"{function.__module__}.{function.__qualname__}", _Handler(self.integration, handler))
-            if key in originals:
+            key = self._register(f"{function.__module__}.{function.__qualname__}", Handler(self.integration, handler))
+            if any(swap.key == key and swap.function is function for swap in _swaps):
                 return False
-            code = function.__code__
-            inner = FunctionType(
-                code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-            )
-            inner.__kwdefaults__ = function.__kwdefaults__
-            inner.__qualname__ = function.__qualname__
-            signature = inspect.signature(function)
-            originals[key] = inner
-            self._swaps[key] = (function, code)
-            function.__code__ = _swapped_code(key, code)
-            if inspect.signature(function) != signature:  # no __wrapped__ that says it
-                function.__signature__ = signature
+            _swaps.append(_Swap(function, key))
+            self._swapped[function] = None
             return True
 
     def verify(self) -> list[str]:
@@ -401,21 +287,11 @@ class PatchSet:
         """Put every attribute back to the identical object, in reverse order; the handlers are forgotten."""
         with _lock:
             for key in self._keys:
-                _handlers.pop(key, None)
+                handlers.pop(key, None)
             self._keys.clear()
             for site in reversed(list(self._sites.values())):
                 site.undo()
             self._sites.clear()
-            for key, (function, code) in self._swaps.items():
-                function.__code__ = code
-                vars(function).pop("__signature__", None)
-                originals.pop(key, None)
-            self._swaps.clear()
-
-
-def _swapped_code(key: str, code: CodeType) -> CodeType:
-    """The body of ``_swapped`` for one key, with as many free variables as the closure that it will find."""
-    consts = tuple(key if const == "<key>" else const for const in _swapped.__code__.co_consts)
-    return _swapped.__code__.replace(
-        co_consts=consts, co_freevars=code.co_freevars, co_name=code.co_name, co_qualname=code.co_qualname
-    )
+            for function in self._swapped:
+                _unswap(function)
+            self._swapped.clear()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pluggy
@@ -12,47 +16,128 @@ from autotrack import guard, hookspecs
 from autotrack.integration import Integration
 from autotrack.models import ModelFormat
 
-__all__ = ["integrations", "manager", "model_formats"]
+__all__ = ["Plugin", "found", "integrations", "model_formats", "offered"]
 
 GROUP = "autotrack"
 
 
+@dataclass(slots=True)
+class Plugin:
+    """One entry point of the group ``autotrack``.
+
+    Attributes:
+        name: Its name; ``AUTOTRACK_PLUGINS``, a comma-separated allow-list, speaks of it.
+        value: The module that it names.
+        distribution: Name and version of the distribution that it comes with.
+        status: ``loaded``, ``blocked`` or ``import error``.
+        reason: Why it is not loaded, in words.
+        offers: What it offers, by hook.
+    """
+
+    name: str
+    value: str
+    distribution: str = ""
+    status: str = "loaded"
+    reason: str = ""
+    offers: dict[str, list[str]] = field(default_factory=dict)
+
+
 @functools.cache
-def manager() -> pluggy.PluginManager:
-    """All plugins that could be loaded, registered in the order of their names."""
-    result = pluggy.PluginManager("autotrack")
-    result.add_hookspecs(hookspecs)
+def _load() -> tuple[pluggy.PluginManager, list[Plugin]]:
+    manager = pluggy.PluginManager("autotrack")
+    manager.add_hookspecs(hookspecs)
+    if os.environ.get("AUTOTRACK_TRACE_PLUGINS") == "1":
+        manager.add_hookcall_monitoring(_trace_before, _trace_after)
+    allowed = os.environ.get("AUTOTRACK_PLUGINS")
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
+    table: list[Plugin] = []
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
-        if result.has_plugin(entry.name):  # the same distribution seen twice: a checkout that is also installed
+        if any(plugin.name == entry.name for plugin in table):  # seen twice: a checkout that is also installed
             continue
+        plugin = Plugin(entry.name, entry.value, _distribution(entry))
+        table.append(plugin)
+        if names is not None and entry.name not in names:
+            plugin.status, plugin.reason = "blocked", "AUTOTRACK_PLUGINS does not name it"
+            continue
+        plugin.status, plugin.reason = "import error", "see the log"
         with guard.protect(f"loading plugin {entry.name!r} ({entry.value})"):
-            plugin = entry.load()
-            result.register(plugin, name=entry.name)
-            _guard_hooks(result, plugin, entry.name)
-    return result
+            _register(manager, entry, plugin)
+    return manager, table
 
 
-def _guard_hooks(found: pluggy.PluginManager, plugin: Any, name: str) -> None:
-    """pluggy stops a whole hook call at the first error; ours are each caught where they happen."""
-    for caller in found.get_hookcallers(plugin) or ():
+def _register(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoint, plugin: Plugin) -> None:
+    try:
+        module = entry.load()
+        manager.register(module, name=entry.name)
+    except BaseException as error:
+        plugin.reason = f"{type(error).__name__}: {error}"
+        raise
+    plugin.status, plugin.reason = "loaded", ""
+    # pluggy stops a whole hook call at the first error; ours are each caught where they happen.
+    for caller in manager.get_hookcallers(module) or ():
         for implementation in caller.get_hookimpls():
-            if implementation.plugin is plugin:
-                place = f"plugin {name!r}, {caller.name}"
+            if implementation.plugin is module:
+                place = f"plugin {entry.name!r}, {caller.name}"
                 implementation.function = guard.guarded(place)(implementation.function)  # type: ignore[misc]
 
 
+def _distribution(entry: importlib.metadata.EntryPoint) -> str:
+    dist = entry.dist
+    return "" if dist is None else f"{dist.name} {dist.version}"
+
+
+def _trace_before(name: str, methods: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    sys.stderr.write(f"autotrack: hook {name} -> {', '.join(method.plugin_name for method in methods) or 'nobody'}\n")
+
+
+def _trace_after(result: Any, name: str, methods: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    sys.stderr.write(f"autotrack: hook {name} gave {result.get_result()!r}\n")
+
+
+def found() -> list[Plugin]:
+    """Every plugin that is installed, in the order of their names."""
+    return _load()[1]
+
+
+def _call(hook: str) -> list[tuple[str, Any]]:
+    """(plugin name, object) of everything that a hook's implementations offer."""
+    manager, table = _load()
+    caller = getattr(manager.hook, hook)
+    result: list[tuple[str, Any]] = []
+    for plugin in table:
+        if plugin.status == "loaded":
+            others = [module for name, module in manager.list_name_plugin() if name != plugin.name]
+            with guard.protect(f"what plugin {plugin.name!r} gives for {hook}"):
+                for objects in manager.subset_hook_caller(hook, remove_plugins=others)():
+                    result += [(plugin.name, item) for item in objects]
+                    plugin.offers[caller.name] = [str(getattr(item, "name", item)) for item in objects]
+    return result
+
+
+def offered() -> list[tuple[str, Integration]]:
+    """(plugin name, integration) of all integrations. Two of one name: the first stays, and the second is named."""
+    taken: dict[str, tuple[str, Integration]] = {}
+    for plugin, integration in _call("autotrack_integrations"):
+        with guard.protect(f"integration {getattr(integration, 'name', integration)!r} of plugin {plugin!r}"):
+            for attribute in ("name", "modules", "minimum", "patches"):
+                getattr(integration, attribute)  # a base class or its constructor may have been forgotten
+            if integration.name in taken:
+                raise ValueError(f"plugin {taken[integration.name][0]!r} has an integration of this name already")
+            taken[integration.name] = plugin, integration
+    return list(taken.values())
+
+
 def integrations() -> list[Integration]:
-    """What the plugins offer to record. Two of one name: the first stays, and the second is named."""
-    found: dict[str, Integration] = {}
-    for offered in manager().hook.autotrack_integrations():
-        for integration in offered:
-            with guard.protect(f"integration {getattr(integration, 'name', integration)!r}"):
-                if integration.name in found:
-                    raise ValueError(f"{type(integration)} and {type(found[integration.name])} have one name")
-                found[integration.name] = integration
-    return list(found.values())
+    """What the plugins offer to record."""
+    return [integration for _, integration in offered()]
 
 
 def model_formats() -> list[ModelFormat]:
     """The model formats that the plugins offer."""
-    return [form for offered in manager().hook.autotrack_model_formats() for form in offered]
+    formats: list[ModelFormat] = []
+    for plugin, form in _call("autotrack_model_formats"):
+        with guard.protect(f"model format {getattr(form, 'name', form)!r} of plugin {plugin!r}"):
+            for method in ("name", "can_save", "cost", "save", "convert", "untrusted", "load"):
+                getattr(form, method)
+            formats.append(form)
+    return formats

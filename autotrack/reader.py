@@ -144,7 +144,7 @@ class _Fold:
         if handler is not None:
             try:
                 handler(self, time, record)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
                 self.run.problems.append(f"a {type(record).__name__} record makes no sense: {error}")
 
     def _begin(self, time: float, record: Begin) -> None:
@@ -191,8 +191,8 @@ class _Fold:
             self.run.facts[section] = {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
 
     def _artifact(self, time: float, record: Artifact) -> None:
-        _, _, name = record.path.rpartition("artifacts/") if "artifacts/" in record.path else ("", "", record.path)
-        self.run.artifacts[name] = record
+        folder = f"children/{record.c}/artifacts/" if record.c else "artifacts/"
+        self.run.artifacts[record.path.removeprefix(folder)] = record
 
     def _model(self, time: float, record: Model) -> None:
         self.run.models[record.name] = record
@@ -292,6 +292,7 @@ class RunList(Sequence[RunRecord]):
         import pandas  # noqa: PLC0415
 
         rows = []
+        always = ["id", "name", "experiment", "status", "start", "duration"]
         for run in self:
             row: dict[str, Any] = {"id": run.id, "name": run.name, "experiment": run.experiment, "status": run.status}
             row["start"] = pandas.Timestamp(run.start, unit="s", tz="UTC")
@@ -299,7 +300,7 @@ class RunList(Sequence[RunRecord]):
             for kind, items in (("params", run.params), ("metrics", run.metrics), ("tags", run.tags)):
                 row.update({f"{kind}.{key}": value for key, value in items.items()})
             rows.append(row)
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame(rows, columns=None if rows else always)
 
 
 def list_runs(source: RunSource, experiment: str | None = None, limit: int | None = None) -> RunList:
@@ -324,8 +325,8 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
 
     Args:
         source: Where to look.
-        ref: An id, a unique beginning of an id or of its random part, a name, ``@last``, ``@max:accuracy``,
-            ``@min:loss``. A child is ``<id of its parent>.<number>``.
+        ref: An id, ``@last``, ``@max:accuracy``, ``@min:loss``, a name, or else a unique beginning of an id or of
+            its random part (random: a name must win). A child is ``<id of its parent>.<number>``.
 
     Raises:
         RunNotFound: It means none.
@@ -333,12 +334,8 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
     """
     ids = source.run_ids()
     base, _, child = ref.partition(".")
-    found = [
-        run_id for run_id in ids if base and (run_id.startswith(base) or run_id.partition("-")[2].startswith(base))
-    ]
-    if found and (child or base == ref) and not ref.startswith("@"):
-        run = read_run(source, _only(found, ref))
-        return _descendant(run, ref, child) if child else run
+    if base in ids and (child or base == ref):
+        return _descendant(read_run(source, base), ref, child)
     runs = list_runs(source)
     if ref == "@last":
         candidates = list(runs[:1])
@@ -348,6 +345,11 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
         candidates = [run for run in runs if run.name == ref]
         if len(candidates) > 1:
             _only([run.id for run in candidates], ref)
+        begun = [
+            run_id for run_id in ids if base and base in (run_id[: len(base)], run_id.partition("-")[2][: len(base)])
+        ]
+        if not candidates and begun and (child or base == ref):
+            return _descendant(read_run(source, _only(begun, ref)), ref, child)
     if not candidates:
         raise RunNotFound(f"no run matches {ref!r} among {len(ids)} runs; `autotrack ls` lists them")
     return candidates[0]
@@ -361,6 +363,8 @@ def _only(ids: list[str], ref: str) -> str:
 
 def _extreme(runs: list[RunRecord], which: str, key: str) -> list[RunRecord]:
     scored = [(run.metrics[key], run) for run in runs if key in run.metrics and not math.isnan(run.metrics[key])]
+    if not scored and any(key in run.metrics for run in runs):
+        raise RunNotFound(f"metric {key!r} is NaN in all runs that have it")
     if not scored and runs:
         known = sorted({name for run in runs for name in run.metrics})
         raise RunNotFound(f"no run has a metric {key!r}; there are: {', '.join(known[:20]) or 'none'}")
@@ -369,6 +373,8 @@ def _extreme(runs: list[RunRecord], which: str, key: str) -> list[RunRecord]:
 
 
 def _descendant(run: RunRecord, ref: str, child: str) -> RunRecord:
+    if not child:
+        return run
     waiting = list(run.children)
     while waiting:
         candidate = waiting.pop()

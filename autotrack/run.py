@@ -21,7 +21,9 @@ from typing import Any, Self
 from autotrack import context, models, values
 from autotrack.backends.base import RunWriter, safe_path
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.guard import guarded
+from autotrack.backends.null import NullRun
+from autotrack.errors import ArtifactPathError, ModelError
+from autotrack.guard import foreign, guarded
 from autotrack.records import (
     Artifact,
     Begin,
@@ -41,6 +43,7 @@ from autotrack.records import (
 
 __all__ = ["Run", "flush", "status_of"]
 
+_MAX_STEP = 2**63  # other languages read these files
 _logger = logging.getLogger("autotrack")
 _runs: weakref.WeakSet[Run] = weakref.WeakSet()
 _reopened: set[Run] = set()
@@ -76,6 +79,7 @@ class Run:
         self.incomplete = False
         self._writer = writer
         self._child = child
+        self._top = self  # the run whose files these are
         self._models = models
         self._started = time.monotonic()
         self._pid = os.getpid()
@@ -96,6 +100,11 @@ class Run:
     def ended(self) -> bool:
         """Whether the run has ended. Logging to it goes on working and does not change its status."""
         return self.status != "running"
+
+    @property
+    def _off(self) -> bool:
+        """Whether nothing is kept anyway (``mode="off"``), so that nothing costly is done for it."""
+        return isinstance(self._writer, NullRun)
 
     # ---- what people log ---------------------------------------------------------------------------------------
 
@@ -150,6 +159,8 @@ class Run:
             FileNotFoundError: There is no such file.
             ArtifactPathError: ``name`` is no path below the run's artifacts.
         """
+        if self._off:
+            return
         source = Path(path)
         target = safe_path(source.resolve().name if name is None else name)
         if not source.exists():
@@ -157,7 +168,10 @@ class Run:
         if source.is_dir():
             for file in sorted(source.rglob("*")):
                 if file.is_file() and not file.is_symlink():
-                    self._store(target / file.relative_to(source).as_posix(), file)
+                    try:
+                        self._store(target / file.relative_to(source).as_posix(), file)
+                    except ArtifactPathError as error:  # one odd name among many
+                        self.note(f"a file was not stored: {error}", "warning")
         else:
             self._store(target, source)
 
@@ -168,6 +182,8 @@ class Run:
             TypeError: The object can be saved as neither.
             ArtifactPathError: ``name`` is no path below the run's artifacts.
         """
+        if self._off:
+            return
         if hasattr(figure, "savefig"):
             import io  # noqa: PLC0415
 
@@ -190,6 +206,8 @@ class Run:
             ModelError: No installed plugin can save an object of this kind.
             ArtifactPathError: The name cannot be the name of a folder.
         """
+        if self._off:
+            return
         models.check_name(name)
         self._write_model(model, name, models.format_for(model), budget=None)
 
@@ -202,7 +220,8 @@ class Run:
             number = f"{number}-{os.urandom(3).hex()}"
         key = f"{self._child}.{number}" if self._child else number
         child = Run(self._writer, name, self.experiment, key, self._models)
-        child._write([Begin(name=name, experiment=self.experiment)])
+        child._top = self._top
+        child._write([Begin(t=self._writer.elapsed(), name=name, experiment=self.experiment)])
         return child
 
     def end(self, status: str | None = None, error: BaseException | None = None) -> None:
@@ -277,7 +296,10 @@ class Run:
         """Save a trained model, if that costs little beside ``duration``, the seconds that training took."""
         if self._models != "never":
             budget = models.Budget(duration) if self._models == "auto" else None
-            self._write_model(model, name, models.format_for(model), budget)
+            try:
+                self._write_model(model, name, models.format_for(model), budget)
+            except ModelError as error:  # a lambda in it, say: no failure of ours
+                self.note(f"model {name!r} was not saved: {error}", "warning")
 
     @guarded("a note")
     def note(self, text: str, level: str = "info") -> None:
@@ -297,34 +319,32 @@ class Run:
 
     def _reopen(self) -> None:
         """Something came after the end: a fresh summary follows soon, off this thread."""
-        if self not in _reopened and os.getpid() == self._pid:
+        if self not in _reopened and os.getpid() == self._pid and not self._off:
             _reopened.add(self)
             housekeeper.add(_reopened, flush)
 
     def _number(self, key: str, value: Any) -> float | None:
         """A metric's value as a float, or None with a note."""
-        try:
-            if isinstance(value, (str, bytes)):
-                raise TypeError("text is no number")
-            item = getattr(value, "item", None)
-            return float(value if item is None else item())
-        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-            kind = f"{type(error).__name__}: {error}"
+        number, error = foreign(_as_float, value)
+        if error is not None:
+            kind = f"{type(error).__name__}: {_text_of(error)}"
             self._odd(f"metric {key!r}", f"metric {key!r} was not recorded: {type(value).__name__} ({kind})")
-            return None
+        return number
 
-    def _step(self, step: Any) -> int | None:
-        try:
-            return operator.index(step)
-        except TypeError:
-            pass
-        try:
-            if int(step) == step:
-                return int(step)
-        except (TypeError, ValueError, OverflowError):
-            pass
-        self._odd("step", f"step {str(step)[:50]!r} is no whole number; the next free step was used")
-        return None
+    def _step(self, step: Any, what: str) -> int | None:
+        number, _ = foreign(_as_whole, step)
+        if number is None or not -_MAX_STEP <= number < _MAX_STEP:
+            text = f"a {type(step).__name__} was given as {what} that is no whole number of 64 bits; it was left out"
+            self._odd(what, text)
+            return None
+        return number
+
+    def _text(self, value: Any, what: str) -> str | None:
+        """``str`` of anything, or None with a note."""
+        text, error = foreign(str, value)
+        if error is not None:
+            self._odd(f"{what} {type(value).__name__}", f"{what} of type {type(value).__name__} was not recorded")
+        return text
 
     def _odd(self, what: str, text: str) -> None:
         """Note an odd value; warn once for each name."""
@@ -338,15 +358,18 @@ class Run:
         self, metrics: Mapping[str, Any], step: int | None, epoch: int | None, by_hand: bool = True
     ) -> None:
         now = self._writer.elapsed()
-        if step is not None and type(step) is not int:
-            step = self._step(step)
-        if epoch is not None and type(epoch) is not int:
-            epoch = self._step(epoch)
+        if step is not None and (type(step) is not int or not -_MAX_STEP <= step < _MAX_STEP):
+            step = self._step(step, "step")
+        if epoch is not None and (type(epoch) is not int or not -_MAX_STEP <= epoch < _MAX_STEP):
+            epoch = self._step(epoch, "epoch")
         lines: dict[int, dict[str, float | str]] = {}
         with self._lock:
             for key, value in metrics.items():
                 if type(key) is not str:
-                    key = str(key)
+                    name = self._text(key, "metric with a name")
+                    if name is None:
+                        continue
+                    key = name
                 if type(value) is not float:
                     value = self._number(key, value)
                     if value is None:
@@ -394,7 +417,7 @@ class Run:
         """A parameter in JSON types; a text that is too long is kept whole in a file."""
         result = values.to_json(value)
         if type(value) is str and type(result) is dict and "$cut" in result:
-            name = "".join(char if char.isalnum() or char in "-_." else "_" for char in key)[:80]
+            name = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in key)[:80]
             path = self._folder("params") / f"{name}-{os.urandom(3).hex()}.txt"
             stored = self._writer.put_file(path, value.encode("utf-8", "backslashreplace"))
             return values.cut(value, "" if stored is None else stored.path)
@@ -404,7 +427,9 @@ class Run:
     def _write_tags(self, tags: Mapping[str, Any]) -> None:
         fields: dict[str, str | None] = {}
         for key, value in tags.items():
-            fields[str(key)] = None if value is None else str(value)[: values.MAX_TEXT]
+            name, text = self._text(key, "tag with a name"), None if value is None else self._text(value, "tag")
+            if name is not None and (text is not None or value is None):
+                fields[name] = None if text is None else text[: values.MAX_TEXT]
         for key, text in fields.items():
             if text is None:
                 self._tags.pop(key, None)
@@ -419,7 +444,7 @@ class Run:
     def _store(self, name: PurePosixPath, source: bytes | Path) -> None:
         stored = self._writer.put_file(safe_path(self._folder("artifacts") / name), source)
         if stored is None:
-            self.note(f"artifact {str(name)!r} was not stored: no room", "warning")
+            self.note(f"artifact {str(name)!r} was not stored: the store cannot take it", "warning")
         else:
             self._write([Artifact(self._writer.elapsed(), path=stored.path, size=stored.size, sha256=stored.sha256)])
 
@@ -432,7 +457,7 @@ class Run:
         path = self._folder("models") / name / f"{name}{saved.suffix}"
         stored = self._writer.put_file(path, saved.data)
         if stored is None:
-            self.note(f"model {name!r} was not saved: no room for files", "warning")
+            self.note(f"model {name!r} was not saved: the store cannot take it", "warning")
             return
         record = Model(
             t=self._writer.elapsed(),
@@ -443,6 +468,7 @@ class Run:
             sha256=stored.sha256,
             cls=values.type_name(type(model)),
             requires=saved.requires,
+            stays=saved.stays,
         )
         self._write([record])
         if saved.convert_to:
@@ -487,6 +513,21 @@ class Run:
             )
 
 
+def _as_float(value: Any) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError("text is no number")
+    item = getattr(value, "item", None)
+    return float(value if item is None else item())
+
+
+def _as_whole(value: Any) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        number = int(value)
+        return number if number == value else None
+
+
 def _text_of(error: BaseException) -> str:
     """The exception's message; traceback copes with exceptions whose own ``__str__`` raises."""
     return "".join(traceback.format_exception_only(error)).partition(": ")[2].rstrip()[: values.MAX_TEXT]
@@ -502,7 +543,8 @@ def flush() -> None:
     while _reopened:
         run = _reopened.pop()
         run._writer.write([run._summary()])
-        run._writer.close()
+        if run._top.ended:  # a child may end long before
+            run._writer.close()
 
 
 def _after_fork() -> None:

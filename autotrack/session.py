@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
@@ -14,7 +15,7 @@ from autotrack.backends.file import FileBackend
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
-from autotrack.capture.process import process_facts
+from autotrack.capture.process import entry_script, git_facts, process_facts
 from autotrack.config import Settings, default_experiment, find_store
 from autotrack.errors import ConfigError
 from autotrack.integration import Integration
@@ -56,8 +57,9 @@ class Session:
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
         self._facts = _ProcessFacts()
-        for form in plugins.model_formats():
-            models.register_format(form)
+        self._lock = threading.Lock()
+        self._last_start = 0
+        self._register_formats()
 
     def use(self, settings: Settings) -> None:
         """Change settings; runs that are open stay where they are."""
@@ -69,6 +71,13 @@ class Session:
             self.backend = backend
         self.settings = settings
         self._experiment = settings.experiment
+        self._register_formats()
+
+    def _register_formats(self) -> None:
+        """Off, no plugin is loaded: a broken one may be why somebody switched autotrack off."""
+        if self.settings.mode == "on":
+            for form in plugins.model_formats():
+                models.register_format(form)
 
     def new_run(
         self, name: str = "", *, prefix: str = "run", experiment: str = "", parent: str = "", by: str = ""
@@ -79,7 +88,7 @@ class Session:
         for integration in self.integrations:
             self._verify(integration)
         while True:
-            run_id = new_run_id(time.time())
+            run_id = new_run_id(self._start())
             begin = Begin(
                 name=name or f"{prefix}-{run_id.partition('-')[2][:6]}",
                 experiment=experiment or self._experiment,
@@ -96,6 +105,12 @@ class Session:
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
         return run
+
+    def _start(self) -> float:
+        """Now; a millisecond of its own for each run of this process, so that their ids sort by start."""
+        with self._lock:
+            self._last_start = max(int(time.time() * 1000), self._last_start + 1)
+            return (self._last_start + 0.5) / 1000
 
     def _verify(self, integration: Integration) -> None:
         """Somebody may have taken our wrappers away since the last run."""
@@ -130,7 +145,10 @@ class Session:
 
 
 class _ProcessFacts:
-    """Facts that are the same for all runs of a process: captured once, off the training's way, given to each."""
+    """Facts that are the same for all runs of a process: captured once, off the training's way, given to each.
+
+    What is known at once does not wait for git, which may take long in a large repository.
+    """
 
     def __init__(self) -> None:
         self._reset()
@@ -138,30 +156,41 @@ class _ProcessFacts:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._facts: dict[str, object] | None = None
-        self._waiting: list[Run] | None = None
+        self._facts: dict[str, object] = {}
+        self._waiting: list[Run] = []  # runs that get what is still to come
+        self._state: Literal["new", "capturing", "complete"] = "new"
         self._folder = Path()
+        self._script = ""
 
     def give(self, run: Run) -> None:
         """Have the facts in this run, now or as soon as they are there."""
         if os.getpid() != self._pid:
             self._reset()
         with self._lock:
-            if self._facts is None:
-                if self._waiting is None:
-                    self._waiting = []
-                    self._folder = Path().absolute()  # where the training started; it may move on
-                    housekeeper.submit(self._capture)
+            if self._state == "new":
+                self._state = "capturing"
+                self._folder, self._script = Path().absolute(), entry_script()  # where it started; it may move on
+                housekeeper.submit(self._capture)
+            if self._state == "capturing":
                 self._waiting.append(run)
-                return
-        run.capture(facts=self._facts)
+            facts = dict(self._facts)
+        if facts:
+            run.capture(facts=facts)
 
     def _capture(self) -> None:
-        facts: dict[str, object] = {}
         with guard.protect("capturing the environment"):
-            facts = process_facts(self._folder)
+            self._found("environment", process_facts(self._folder, self._script))
+        with guard.protect("asking git"):
+            self._found("git", git_facts(self._folder))
         with self._lock:
-            self._facts = facts
-            waiting, self._waiting = self._waiting or [], None
+            self._state = "complete"
+            self._waiting = []
+
+    def _found(self, section: str, facts: dict[str, object]) -> None:
+        if not facts:
+            return
+        with self._lock:
+            self._facts[section] = facts
+            waiting = list(self._waiting)
         for run in waiting:
-            run.capture(facts=facts)
+            run.capture(facts={section: facts})

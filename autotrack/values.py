@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import PurePath
 from typing import Any
 
@@ -30,7 +30,8 @@ MAX_TEXT = 4_000
 _MAX_ITEMS = 1_000
 _MAX_DEPTH = 20
 _ARRAY_ITEMS = 64
-_SAFE_REPR = (range, slice, complex, bytes, type(Ellipsis), type(NotImplemented))
+_MAX_BITS = 1024  # of an integer; Python refuses to write out much longer ones
+_SAFE_REPR = (range, complex, type(Ellipsis), type(NotImplemented))
 _SAFE_REPR_MODULES = ("datetime", "decimal", "fractions", "uuid", "torch", "ipaddress")
 
 
@@ -40,76 +41,96 @@ def type_name(cls: type) -> str:
 
 
 def to_json(value: Any, depth: int = 0) -> Any:
-    """``value`` as JSON types and marks. Never raises for odd values, never calls their ``__repr__``."""
+    """``value`` as JSON types and marks. Never raises for odd values, never calls their ``__repr__``.
+
+    Classes are asked, not objects: ``isinstance`` would run a proxy's ``__class__``.
+    """
     kind = type(value)
-    if value is None or kind is bool or kind is int:
+    if value is None or kind is bool:
         return value
+    if kind is int:
+        return value if value.bit_length() <= _MAX_BITS else cut(hex(value))
     if kind is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if kind is str:
         return value if len(value) <= MAX_TEXT else cut(value)
     if depth >= _MAX_DEPTH:
         return {"$type": type_name(kind)}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item, depth + 1) for item in value[:_MAX_ITEMS]] + _rest(len(value))
-    if kind in (dict, types.MappingProxyType):
-        return _mapping(value, depth)
-    if kind in (set, frozenset):
-        return {"$set": [to_json(item, depth + 1) for item in sorted(value, key=_sort_key)[:_MAX_ITEMS]]}
+    for base in (list, tuple):
+        if issubclass(kind, base):
+            items = base.__getitem__(value, slice(_MAX_ITEMS))
+            return [to_json(item, depth + 1) for item in items] + _rest(base.__len__(value))
+    if issubclass(kind, dict):
+        return _mapping(dict.items(value), depth)
+    if kind is types.MappingProxyType:
+        return _mapping(value.items(), depth)
+    if kind is set or kind is frozenset:
+        items = sorted(value, key=_sort_key)[:_MAX_ITEMS]
+        return {"$set": [to_json(item, depth + 1) for item in items] + _rest(len(value))}
     return _odd(value, kind)
 
 
 def _sort_key(item: Any) -> tuple[str, Any]:
-    return (type(item).__name__, item) if type(item) in (int, str, float) else (type(item).__name__, 0)
+    kind = type(item)
+    return (type_name(kind), item if kind is int or kind is str or kind is float else 0)
 
 
 def _rest(length: int) -> list[Any]:
     return [{"$cut": "…", "items": length}] if length > _MAX_ITEMS else []
 
 
-def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
-    items = list(value.items())[:_MAX_ITEMS]
+def _mapping(pairs: Collection[tuple[Any, Any]], depth: int) -> Any:
+    items = list(pairs)[:_MAX_ITEMS]
     if all(type(key) is str and not key.startswith("$") for key, _ in items):
         result = {key: to_json(item, depth + 1) for key, item in items}
-        return result if len(value) <= _MAX_ITEMS else {**result, "…": {"$cut": "…", "items": len(value)}}
-    return {"$map": [[to_json(key, depth + 1), to_json(item, depth + 1)] for key, item in items]}
+        return result if len(pairs) <= _MAX_ITEMS else {**result, "…": _rest(len(pairs))[0]}
+    rest = [["…", mark] for mark in _rest(len(pairs))]
+    return {"$map": [[to_json(key, depth + 1), to_json(item, depth + 1)] for key, item in items] + rest}
 
 
 def _odd(value: Any, kind: type) -> Any:
     """Values that are no exact JSON type."""
-    module = kind.__module__
-    if isinstance(value, enum.Enum):
-        return {"$repr": f"{kind.__name__}.{value.name}"}
+    module = kind.__module__ if type(kind.__module__) is str else ""
+    if issubclass(kind, enum.Enum):
+        return {"$repr": f"{kind.__name__}.{value._name_}"}
     if module == "numpy" or module.startswith("numpy."):
         return _numpy(value, kind)
-    if isinstance(value, PurePath):
-        return to_json(str(value))
-    if isinstance(value, str):
+    if issubclass(kind, PurePath):
+        return to_json(PurePath.__str__(value))
+    if issubclass(kind, str):
         return to_json(str.__str__(value))
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
+    if issubclass(kind, int):
+        return to_json(int.__int__(value))
+    if issubclass(kind, float):
         return to_json(float.__float__(value))
-    if isinstance(value, type):
+    if issubclass(kind, type):
         return {"$repr": type_name(value)}
-    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
+    if kind is types.FunctionType or kind is types.BuiltinFunctionType:
         return {"$repr": f"{value.__module__}.{value.__qualname__}"}
-    if kind in _SAFE_REPR or (module in _SAFE_REPR_MODULES and not hasattr(value, "__array__")):
+    if kind is bytes:
+        return {"$repr": repr(value[:MAX_TEXT])[:MAX_TEXT]}
+    if kind is slice:
+        parts = [to_json(part, _MAX_DEPTH) for part in (value.start, value.stop, value.step)]
+        return {"$repr": f"slice({', '.join(map(str, parts))})"}
+    if any(kind is safe for safe in _SAFE_REPR) or (module in _SAFE_REPR_MODULES and not hasattr(value, "__array__")):
         return {"$repr": repr(value)[:MAX_TEXT]}
     return {"$type": type_name(kind)}
 
 
 def _numpy(value: Any, kind: type) -> Any:
     """numpy's own scalars, arrays and dtypes, known by the module of their class: core does not import numpy."""
-    if kind.__name__ in ("ndarray", "memmap"):
+    bases = {base.__name__ for base in kind.__mro__}
+    if "ndarray" in bases:
         if kind.__name__ == "ndarray" and value.size <= _ARRAY_ITEMS and value.dtype.kind in "biufUS":
             return to_json(value.tolist())
         return {"$array": {"shape": list(value.shape), "dtype": str(value.dtype)}}
-    if hasattr(value, "item") and hasattr(value, "dtype"):
+    if "generic" in bases:
         item = value.item()
         return to_json(item) if type(item).__module__ == "builtins" else {"$repr": str(item)}
     if hasattr(value, "itemsize") or kind.__name__ == "ufunc":
         return {"$repr": str(value)}
+    if kind.__name__ == "_ArrayFunctionDispatcher":  # numpy.mean and most of numpy's functions
+        return {"$repr": f"{value.__module__}.{value.__qualname__}"}
     return {"$type": type_name(kind)}
 
 
@@ -132,6 +153,8 @@ def from_json(value: Any) -> Any:
 
 
 def _hashable(value: Any) -> Any:
+    if isinstance(value, set):
+        return frozenset(value)
     return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import stat
 import time
 import weakref
 from collections.abc import Sequence
@@ -174,11 +175,11 @@ class FileRunWriter:
 
     def begin(self, begin: Begin) -> None:
         """Say who works on the run, and write its first record."""
-        if self.folder.is_dir():
-            try:
+        try:
+            if self.folder.is_dir():
                 self._touch()
-            except OSError as error:
-                self._backend.failed(error, 0, self.run_id)
+        except OSError as error:
+            self._backend.failed(error, 0, self.run_id)
         self.write([begin])
 
     def _touch(self) -> None:
@@ -221,23 +222,24 @@ class FileRunWriter:
                 self._touch()
         except OSError as error:
             self._lost(error)
-            return False
+            if isinstance(error, FileNotFoundError):
+                return False
         if self._ended:
             self._journal.release()
         return not self._ended
 
     def _lost(self, error: OSError) -> None:
-        lines = max(0, self._journal.lines - 1)
-        self._journal.release()
-        self.dropped += lines
-        self._backend.failed(error, lines, self.run_id)
+        """Something went wrong off the training's way. Only a file that is gone takes its records along."""
+        records = self._journal.abandon() if isinstance(error, FileNotFoundError) else 0
+        self.dropped += records
+        self._backend.failed(error, records, self.run_id)
 
     def put_file(self, path: PurePosixPath, source: bytes | os.PathLike[str]) -> StoredFile | None:
         """Store a file; see the contract."""
         path = safe_path(path)
         target = self.folder / path
         try:
-            if not self.folder.is_dir() or _free(self.folder) < LOW_DISK:
+            if _free(self.folder) < LOW_DISK:
                 raise OSError(errno.ENOSPC, "no room for files, only for records")
             _make_parents(self.folder, target.parent, self._backend)
             temporary = target.parent / f".{os.urandom(6).hex()}.tmp"
@@ -325,8 +327,14 @@ class FileSource(RunSource):
 
 
 def _read_file(path: Path) -> bytes:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        return file.read()
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "is no plain file")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def read_description(root: Path) -> dict[str, Any] | None:
@@ -339,7 +347,7 @@ def read_description(root: Path) -> dict[str, Any] | None:
         description = json.loads((root / "store.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         description = None
     if not isinstance(description, dict) or not isinstance(description.get("min_reader", 1), int):
         raise StoreError(f"{root / 'store.json'} is damaged; restore it, or move the folder away to start a new store")
@@ -379,8 +387,8 @@ def _make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
 
 
 def _free(folder: Path) -> int:
-    stat = os.statvfs(folder)
-    return stat.f_bavail * stat.f_frsize
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _copy(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:

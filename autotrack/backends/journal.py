@@ -19,6 +19,9 @@ __all__ = ["SEAL_EVERY", "JournalWriter", "read_journal", "run_start"]
 SEAL_EVERY = 64 * 1024
 """Bytes between two seals."""
 
+_FARTHEST = 2**53
+"""Microseconds (285 years) beyond which a time is damage."""
+
 OPEN_FILES = 64
 """Journals kept open in a process; further ones are opened for each write."""
 
@@ -56,7 +59,7 @@ class JournalWriter:
         self._reset_counts()
 
     def _reset_counts(self) -> None:
-        self.lines = 0
+        self.lines = self.records = 0  # in this file, with and without its head and seals
         self._size = self._sealed_at = self._seal_size = self._crc = 0
         self.dirty = False
 
@@ -89,34 +92,44 @@ class JournalWriter:
             try:
                 self._append(data, count)
                 while self._later:
-                    self._append(*self._later.pop(0))
-            except BaseException:
-                self._abandon()
+                    self._append(*self._later[0])
+                    del self._later[0]
+            except BaseException as error:
+                # After Ctrl-C the disk is as good as before: nothing waits.
+                self.abandon(RETRY_AFTER if isinstance(error, OSError) else 0.0)
                 raise
             finally:
                 self._busy = False
 
     def _append(self, data: bytes, count: int) -> None:
         fd = self._fd if self._fd >= 0 else self._open_file()
-        if os.write(fd, data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = os.write(fd, data)
+        if written != len(data):
+            _write_rest(fd, data[written:])
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
         self.lines += count
+        self.records += count
         self.dirty = True
         if self._size - self._sealed_at >= SEAL_EVERY:
-            self._write_seal()
+            try:
+                self._write_seal()
+            except OSError:  # the lines are whole; the next one will tell
+                self.abandon()
 
     def seal(self) -> None:
         """Close the last block with a seal, if it has one line or more that is not a seal."""
         with self._lock:
             if self._fd >= 0 and not self._busy and self._size > self._sealed_at + self._seal_size:
-                self._write_seal()
+                try:
+                    self._write_seal()
+                except BaseException:
+                    self.abandon()
+                    raise
 
     def _write_seal(self) -> None:
         line = encode(Seal(t=self.elapsed(), o=self._size, n=self.lines, crc=self._crc))
-        if os.write(self._fd, line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _write_rest(self._fd, line)
         self._crc = zlib.crc32(line)
         self._sealed_at = self._size
         self._seal_size = len(line)
@@ -133,7 +146,7 @@ class JournalWriter:
         self._fd = fd
         _open[id(self)] = self
         if len(_open) > OPEN_FILES:
-            next(iter(_open.values())).release(wait=False)
+            list(_open.values())[0].release(wait=False)  # noqa: RUF015  other threads change it while one iterates
         return fd
 
     def _new_file(self) -> int:
@@ -154,8 +167,7 @@ class JournalWriter:
                 pid=os.getpid(),
             )
             line = encode(head)
-            if os.write(fd, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_rest(fd, line)
         except BaseException:
             os.close(fd)
             (self.folder / name).unlink(missing_ok=True)
@@ -167,11 +179,15 @@ class JournalWriter:
         self.lines = 1
         return fd
 
-    def _abandon(self) -> None:
-        """Leave the file for good; the next line goes into a new one, not before ``RETRY_AFTER``."""
-        self._close_fd()
-        self._name = ""
-        self._next_try = time.monotonic() + RETRY_AFTER
+    def abandon(self, wait: float = 0.0) -> int:
+        """Leave the file for good, with so many records; the next line opens another, ``wait`` seconds later."""
+        with self._lock:
+            self._close_fd()
+            self._name = ""
+            self.dirty = False
+            self._next_try = time.monotonic() + wait
+            records, self.records = self.records, 0
+            return records
 
     def _close_fd(self) -> None:
         fd, self._fd = self._fd, -1
@@ -188,15 +204,14 @@ class JournalWriter:
         with self._lock:
             if not self.dirty or not self._name:
                 return
-            fd = self._fd if self._fd >= 0 else os.open(self.folder / self._name, os.O_WRONLY | os.O_APPEND)
-            try:
-                if os.fstat(fd).st_nlink == 0:
-                    raise FileNotFoundError(errno.ENOENT, "the journal was deleted", str(self.path))
-                self.dirty = False
-                os.fsync(fd)
-            finally:
-                if fd != self._fd:
-                    os.close(fd)
+            fd = os.dup(self._fd) if self._fd >= 0 else os.open(self.folder / self._name, os.O_WRONLY | os.O_APPEND)
+            self.dirty = False
+        try:  # without the lock: who logs meanwhile does not wait for the disk
+            if os.fstat(fd).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "the journal was deleted", str(self.path))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def is_deleted(self) -> bool:
         """Whether the file was deleted while it was being written."""
@@ -217,6 +232,15 @@ class JournalWriter:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
+
+
+def _write_rest(fd: int, data: bytes) -> None:
+    """A disk that is filling up takes a part; the next try says what is wrong."""
+    while data:
+        written = os.write(fd, data)
+        if written == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        data = data[written:]
 
 
 def _after_fork() -> None:
@@ -256,6 +280,7 @@ class _Reading:
         self.damage: list[str] = []
         self.unknown = 0
         self.sealed_at = 0
+        self._shift = 0  # number that a line was written under, minus the one it has now
         self._name = name
 
     def hurt(self, what: str) -> None:
@@ -270,19 +295,24 @@ class _Reading:
             return
         if record is None:
             self.unknown += 1
+        elif abs(record.t) > _FARTHEST or (isinstance(record, Head) and abs(record.start) > _FARTHEST):
+            self.hurt(f"line {number} (byte {offset}) is damaged: its time is out of range")
         elif isinstance(record, Head):
             self.start = record.start / 1e6
         elif isinstance(record, Seal):
             self._check(record, data, number, offset)
         else:
-            self._keep(record, number)
+            self._keep(record, number + self._shift)
 
     def _keep(self, record: Record, number: int) -> None:
         self.entries.append(Entry(self.start + record.t / 1e6, self.writer, number, record))
 
     def _check(self, seal: Seal, data: bytes, number: int, offset: int) -> None:
-        if seal.o != offset or seal.n != number - 1 or zlib.crc32(data[self.sealed_at : offset]) != seal.crc:
+        intact = seal.o == offset and zlib.crc32(data[self.sealed_at : offset]) == seal.crc
+        if not intact or seal.n != number - 1 + self._shift:
             self.hurt(f"bytes {self.sealed_at} to {offset} do not match their seal")
+        if not intact:  # lines were joined or split: those that follow keep their numbers
+            self._shift = seal.n - (number - 1)
         self.sealed_at = offset
 
 
@@ -299,23 +329,33 @@ def read_journal(name: str, data: bytes, run_id: str) -> tuple[list[Entry], list
             if line:
                 reading.hurt(f"torn last line of {len(line)} bytes at byte {offset}")
             break
-        if number == 1 and not _readable_version(line, reading):
+        if number == 1 and not _readable_version(line, data, reading):
             break
         reading.take(data, number, offset, line)
         offset += len(line) + 1
     return reading.entries, reading.damage, reading.unknown
 
 
-def _readable_version(line: bytes, reading: _Reading) -> bool:
+def _readable_version(line: bytes, data: bytes, reading: _Reading) -> bool:
     """Whether the first line is a head of a version that can be read; a damaged one is taken to be."""
     try:
         head = decode(line)
     except ValueError:
         return True
     if isinstance(head, Head):
-        if head.v > FORMAT_VERSION:
+        if head.v > FORMAT_VERSION and _first_block_intact(data):
             reading.hurt(f"written in format {head.v}; this autotrack reads up to {FORMAT_VERSION}: upgrade autotrack")
             return False
         return True
     reading.hurt("does not begin with a head")
     return True
+
+
+def _first_block_intact(data: bytes) -> bool:
+    """Whether the bytes before the first seal match it; True where there is none. Its form never changes."""
+    offset = data.find(b'\n{"k":"seal",') + 1
+    try:
+        seal = decode(data[offset : data.find(b"\n", offset)])
+    except ValueError:
+        return True
+    return not isinstance(seal, Seal) or offset == 0 or zlib.crc32(data[:offset]) == seal.crc

@@ -18,6 +18,8 @@ HEARTBEAT = 15.0
 LOST_AFTER = 4 * HEARTBEAT
 """Age of ``alive``, in seconds by the file system's own clock, after which a process elsewhere counts as lost."""
 
+_LONGEST = 4096  # bytes of an alive file
+
 
 def _read(path: str) -> str:
     try:
@@ -63,9 +65,13 @@ def is_alive(alive: Path) -> tuple[bool | None, bool]:
     with the time that the same file system gives a probe file. None where neither can be told.
     """
     try:
-        writer = json.loads(alive.read_text())
-        touched = alive.stat().st_mtime
-    except (OSError, ValueError):
+        fd = os.open(alive, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            writer = json.loads(os.read(fd, _LONGEST))
+            touched = os.fstat(fd).st_mtime
+        finally:
+            os.close(fd)
+    except (OSError, ValueError, RecursionError):
         return None, False
     here = isinstance(writer, dict) and all(writer.get(key) == value for key, value in _host().items())
     if here and isinstance(writer.get("pid"), int):
@@ -79,7 +85,7 @@ def _runs(pid: int, started: str) -> bool:
         return _started(pid) == started
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter: no pid at all
         return False
     except PermissionError:
         return True

@@ -9,21 +9,23 @@ from pathlib import PurePosixPath
 from autotrack.backends.base import StoredFile
 from autotrack.records import Begin, Record
 
-__all__ = ["NullBackend"]
+__all__ = ["NullBackend", "NullRun"]
 
 
 class NullBackend:
     """Opens runs that go nowhere."""
 
-    def open_run(self, run_id: str, begin: Begin) -> _NullRun:
+    def open_run(self, run_id: str, begin: Begin) -> NullRun:
         """A run that keeps nothing."""
-        return _NullRun()
+        return NullRun()
 
     def close(self) -> None:
         """Nothing to do."""
 
 
-class _NullRun:
+class NullRun:
+    """The writer of a run that goes nowhere."""
+
     run_id = "off"
     start = 0.0
     dropped = 0

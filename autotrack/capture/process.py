@@ -5,34 +5,35 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["git_facts", "process_facts"]
+__all__ = ["entry_script", "git_facts", "process_facts"]
 
 GIT_TIMEOUT = 5.0
 """Seconds that one git command may take."""
 
 
-def process_facts(folder: Path) -> dict[str, Any]:
-    """Sections ``environment`` and, inside a work tree, ``git``; for a process working in ``folder``."""
-    main = sys.modules.get("__main__")
-    facts: dict[str, Any] = {
-        "environment": {
-            "python": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "platform": platform.platform(),
-            "host": platform.node(),
-            "user": _user(),
-            "script": getattr(main, "__file__", None) or "",
-            "folder": str(folder),
-            "cpus": os.cpu_count(),
-        }
+def entry_script() -> str:
+    """File of the script that runs; empty without one. To be asked early: Python takes the name away at the end."""
+    return getattr(sys.modules.get("__main__"), "__file__", None) or ""
+
+
+def process_facts(folder: Path, script: str) -> dict[str, Any]:
+    """About a process that works in ``folder`` and was started as ``script``."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "user": _user(),
+        "script": script,
+        "folder": str(folder),
+        "cpus": os.cpu_count(),
     }
-    git = git_facts(folder)
-    return {**facts, "git": git} if git else facts
 
 
 def _user() -> str:
@@ -54,10 +55,13 @@ def git_facts(folder: Path) -> dict[str, Any]:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """Output of a git command that runs nothing that the repository configures; None where it fails."""
+    program = shutil.which("git")  # looking it up itself, subprocess would touch the warnings filters
+    if program is None:
+        return None
     safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat"]
     try:
         done = subprocess.run(
-            ["git", *safe, *arguments],
+            [program, *safe, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -9,7 +10,9 @@ import click
 import autotrack
 from autotrack.cli.demo import demo
 from autotrack.cli.ls import ls
+from autotrack.cli.plugins import plugins_command
 from autotrack.cli.show import show
+from autotrack.display import printable
 
 __all__ = ["main"]
 
@@ -20,14 +23,17 @@ def group() -> None:
     """Experiment tracking that nobody has to type."""
 
 
-for _command in (ls, show, demo):
+for _command in (ls, show, plugins_command, demo):
     group.add_command(_command)
 
 
 def main() -> None:
     """Run a command. Errors made on purpose end with their message and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 gets escapes, not a traceback
+            stream.reconfigure(errors="backslashreplace")
     try:
         group.main(prog_name="autotrack")
     except autotrack.AutotrackError as error:
-        click.echo(f"autotrack: {error}", err=True)
+        click.echo(f"autotrack: {printable(error, 2000)}", err=True)
         sys.exit(1)

@@ -28,7 +28,14 @@ def as_json(run: RunRecord) -> dict[str, Any]:
     fields["error"] = msgspec.to_builtins(run.error)
     fields["start"] = None if math.isnan(run.start) else run.start
     kept = ("artifacts", "models", "children", "error", "start")
-    return {key: value if key in kept else values.to_json(value) for key, value in fields.items()}
+    return {key: value if key in kept else _whole(value) for key, value in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    """JSON types; ``to_json`` leaves things out of very long mappings, and a run may have many metrics."""
+    if isinstance(value, dict):
+        return {key: values.to_json(item) for key, item in value.items()}
+    return [values.to_json(item) for item in value] if isinstance(value, list) else values.to_json(value)
 
 
 def _file(record: msgspec.Struct) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
+from autotrack import guard
 from autotrack.backends.base import RunWriter
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.records import Model
@@ -25,6 +26,7 @@ __all__ = ["close", "convert_later", "under_way"]
 
 _lock = threading.Lock()
 _jobs: list[dict[str, str]] = []
+_given: set[str] = set()  # sha256 of every model of this process that was to be turned
 _helper: subprocess.Popen[bytes] | None = None
 _owner = os.getpid()
 
@@ -37,13 +39,15 @@ def convert_later(writer: RunWriter, model: Model, to: str) -> None:
     job = {"folder": str(folder), "run": writer.run_id, "child": model.c, "name": model.name, "cls": model.cls}
     with _lock:
         _forget_after_fork()
+        _given.add(model.sha256)
         _jobs.append({**job, "path": model.path, "sha256": model.sha256, "to": to})
     housekeeper.submit(_send)
 
 
-def under_way() -> bool:
-    """Whether models saved by this process may still be turned into their safe form."""
-    return bool(_jobs) or (_helper is not None and os.getpid() == _owner and _helper.poll() is None)
+def under_way(sha256: str) -> bool:
+    """Whether a model that this process saved may still be turned into its safe form."""
+    at_work = _helper is not None and os.getpid() == _owner and _helper.poll() is None
+    return sha256 in _given and (bool(_jobs) or at_work)
 
 
 def close(timeout: float = 2.0) -> None:
@@ -62,19 +66,22 @@ def _forget_after_fork() -> None:
     if os.getpid() != _owner:
         _owner, _helper = os.getpid(), None
         _jobs.clear()
+        _given.clear()
 
 
 def _send() -> None:
     global _helper
     with _lock:
-        jobs, _jobs[:] = list(_jobs), []
+        jobs = list(_jobs)
     if not jobs:
         return
-    if _helper is None or _helper.poll() is not None:
-        _helper = _start()
-    pipe = _helper.stdin
-    if pipe is not None:
-        _write(pipe, b"".join(json.dumps(job).encode() + b"\n" for job in jobs))
+    with guard.protect("the helper process"):  # housekeeping goes on without it, and the models stay pickles
+        if _helper is None or _helper.poll() is not None:
+            _helper = _start()
+        if _helper.stdin is not None:
+            _write(_helper.stdin, b"".join(json.dumps(job).encode() + b"\n" for job in jobs))
+    with _lock:  # not before the helper has them: ``under_way`` is asked meanwhile
+        del _jobs[: len(jobs)]
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
@@ -86,7 +93,7 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
 def _start() -> subprocess.Popen[bytes]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return subprocess.Popen(
-        [sys.executable, "-m", "autotrack.helper"],
+        [sys.executable, "-P", "-m", "autotrack.helper"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

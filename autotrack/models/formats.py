@@ -18,7 +18,8 @@ Trusted = Collection[str] | bool | None
 class Saved(NamedTuple):
     """A model as bytes: the file's suffix, its format, the versions it needs by distribution name.
 
-    ``convert_to`` names the safe format that it should be turned into off the training's way; empty: stays.
+    ``convert_to`` names the safe format that it should be turned into off the training's way; empty: it stays
+    as it is, and ``stays`` says why where that matters.
     """
 
     data: bytes
@@ -26,6 +27,7 @@ class Saved(NamedTuple):
     format: str
     requires: dict[str, str]
     convert_to: str = ""
+    stays: str = ""
 
 
 class ModelFormat(Protocol):

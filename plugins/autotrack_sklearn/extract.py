@@ -123,18 +123,31 @@ def _defaults(cls: type) -> dict[str, Any]:
     return found
 
 
-def params(estimator: Any) -> tuple[dict[str, Any], list[str]]:
-    """(deep parameters, names of those that differ from their default).
+def params(estimator: Any) -> tuple[dict[str, Any], list[str], str]:
+    """(deep parameters, names of those that differ from their default, what of them could not be read, in words).
 
     Estimators among the values are named by their class: their own parameters follow under ``name__``.
+    ``get_params`` may be the user's own; it also raises where a class stands in an estimator's place.
     """
-    everything = estimator.get_params(deep=True)
+    everything, error = autotrack.foreign(lambda: _by_name(estimator.get_params(deep=True)))
+    if everything is None:
+        everything, _ = autotrack.foreign(lambda: _by_name(estimator.get_params(deep=False)))
+    why = f"get_params raised {type(error).__name__}: {autotrack.foreign(str, error)[0]}" if error is not None else ""
+    return (*_described(estimator, everything or {}), why)
+
+
+def _by_name(given: dict[Any, Any]) -> dict[str, Any]:
+    """Names are text, except those of a pipeline whose steps are called 1 and 2."""
+    return {str(name): value for name, value in given.items()}
+
+
+def _described(estimator: Any, everything: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     changed = []
     owners = {"": estimator}
     for name in sorted(everything, key=lambda name: name.count("__")):
         prefix, _, own = name.rpartition("__")
         value = everything[name]
-        if hasattr(value, "get_params"):
+        if hasattr(type(value), "get_params"):
             owners[name] = value
         owner = owners.get(prefix)
         default = _defaults(type(owner)).get(own, _UNSET) if owner is not None else _UNSET
@@ -150,7 +163,8 @@ def _readable(value: Any) -> Any:
     """Objects of scikit-learn's own that are no estimators (splitters, kernels) have a repr worth having."""
     cls = type(value)
     if cls.__module__.startswith("sklearn.") and not hasattr(value, "fit") and not isinstance(value, type):
-        return repr(value)[:500]
+        text, _ = autotrack.foreign(repr, value)  # a splitter's shows the values in it, and calls their repr
+        return value if text is None else text[:500]
     return value
 
 

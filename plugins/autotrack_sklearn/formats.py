@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+import zipfile
 from typing import Any
 
 import autotrack
@@ -36,16 +37,15 @@ class SkopsFormat:
 
     def save(self, model: Any) -> autotrack.Saved:
         """The estimator pickled. One of a class of ``__main__`` stays a pickle: no other process has its class."""
-        requires = {"scikit-learn": sys.modules["sklearn"].__version__}
-        package = type(model).__module__.partition(".")[0]
-        if package not in ("sklearn", "__main__") and hasattr(sys.modules.get(package), "__version__"):
-            requires[package] = str(sys.modules[package].__version__)
         try:
             data = pickle.dumps(model, protocol=5)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise autotrack.ModelError(f"it cannot be pickled: {error}") from error
-        convert_to = "" if package == "__main__" else self.name
-        return autotrack.Saved(data, ".pickle", "pickle", requires, convert_to)
+        except Exception as error:  # whatever the user's own __getstate__ raises
+            raise autotrack.ModelError(f"it cannot be pickled ({type(error).__name__}: {error})") from error
+        requires = _requires(model)
+        if type(model).__module__ == "__main__":
+            why = f"the class {type(model).__qualname__} is defined in __main__, where no other process finds it"
+            return autotrack.Saved(data, ".pickle", "pickle", requires, stays=why)
+        return autotrack.Saved(data, ".pickle", "pickle", requires, self.name)
 
     def convert(self, data: bytes) -> autotrack.Saved:
         """Turn our own pickle into a skops file."""
@@ -53,23 +53,43 @@ class SkopsFormat:
 
         try:
             model = pickle.loads(data)  # noqa: S301  written by the process that sent us, checked by its sha256
-            requires = {"scikit-learn": sys.modules["sklearn"].__version__}
-            return autotrack.Saved(skops.io.dumps(model), ".skops", self.name, requires)
+            safe = skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED)
+            return autotrack.Saved(safe, ".skops", self.name, _requires(model))
         except Exception as error:
             raise autotrack.ModelError(f"skops cannot keep it ({type(error).__name__}: {error})") from error
 
     def untrusted(self, data: bytes) -> list[str]:
         """Types that neither skops nor our list of exact names trusts."""
-        import skops.io  # noqa: PLC0415
-
-        return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED)
+        return sorted(_unknown_to_skops(data) - TRUSTED)
 
     def load(self, data: bytes, trusted: list[str]) -> Any:
         """The estimator."""
         import skops.io  # noqa: PLC0415
 
-        needed = skops.io.get_untrusted_types(data=data)
-        return skops.io.load(io.BytesIO(data), trusted=[name for name in needed if name in TRUSTED or name in trusted])
+        vouched = _unknown_to_skops(data) & (TRUSTED | set(trusted))
+        try:
+            return skops.io.load(io.BytesIO(data), trusted=sorted(vouched))
+        except Exception as error:
+            raise autotrack.ModelError(f"skops cannot load the file ({type(error).__name__}: {error})") from error
+
+
+def _unknown_to_skops(data: bytes) -> set[str]:
+    """Names in a file that skops does not trust by itself."""
+    import skops.io  # noqa: PLC0415
+
+    try:
+        return set(skops.io.get_untrusted_types(data=data))
+    except Exception as error:
+        raise autotrack.ModelError(f"this is no file of skops ({type(error).__name__}: {error})") from error
+
+
+def _requires(model: Any) -> dict[str, str]:
+    """Versions of the distributions that the estimator needs."""
+    requires = {"scikit-learn": str(sys.modules["sklearn"].__version__)}
+    package = type(model).__module__.partition(".")[0]
+    if package not in ("sklearn", "__main__") and hasattr(sys.modules.get(package), "__version__"):
+        requires[package] = str(sys.modules[package].__version__)
+    return requires
 
 
 def _measure(model: Any) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class SklearnIntegration(autotrack.Integration):
         for cls in extract.subclasses(base):
             self._patch_class(cls, patches)
         for hooked in {extract.owner_of(cls, "__init_subclass__") for cls in (base, module.TransformerMixin)}:
-            patches.watch(hooked, "__init_subclass__", before=self._class_begins, after=self._class_made)
+            patches.around(hooked, "__init_subclass__", self._on_class)
 
     def _patch_class(self, cls: type, patches: autotrack.PatchSet) -> None:
         for name in METHODS:
@@ -59,13 +59,15 @@ class SklearnIntegration(autotrack.Integration):
         if isinstance(vars(cls).get("transform"), FunctionType):
             patches.watch(cls, "transform", after=self._transformed)
 
-    def _class_begins(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _on_class(self, call: autotrack.Call) -> Steps:
+        """Patch a new class once the outermost ``__init_subclass__`` is through with it."""
         self._making.depth = getattr(self._making, "depth", 0) + 1
-
-    def _class_made(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._making.depth = max(0, getattr(self._making, "depth", 0) - 1)
-        cls = args[0]
-        if self._making.depth == 0 and extract.is_estimator_class(cls):
+        try:
+            outcome = yield
+        finally:
+            self._making.depth -= 1
+        cls = call.instance
+        if self._making.depth == 0 and outcome.exception is None and extract.is_estimator_class(cls):
             self._patch_class(cls, self.patches)
 
     # ---- trainings ----------------------------------------------------------------------------------------------
@@ -91,8 +93,10 @@ class SklearnIntegration(autotrack.Integration):
 
     def _capture_before(self, run: autotrack.Run, call: autotrack.Call) -> None:
         with autotrack.protect("reading an estimator's parameters", self.name):
-            params, changed = extract.params(call.instance)
+            params, changed, why = extract.params(call.instance)
             run.capture(params=params, changed=changed)
+            if why:
+                run.note(why, "warning")
         with autotrack.protect("describing the training data", self.name):
             data = call.bound
             facts = {"estimator": extract.about(call.instance), "data": extract.data(data)}
@@ -110,7 +114,7 @@ class SklearnIntegration(autotrack.Integration):
         """A transformer of its own makes no run; the run whose data it made will name it."""
         info: dict[str, Any] = {}
         with autotrack.protect("describing a transformer", self.name):
-            params, changed = extract.params(call.instance)
+            params, changed, _ = extract.params(call.instance)
             data = call.bound
             info = {
                 **extract.about(call.instance),
@@ -181,6 +185,7 @@ class _OnlineRuns:
         """End the estimator's training, if one is open; its model is saved as it is now."""
         training = self.training_of(estimator)
         if training is not None:
+            training.run.capture_model(estimator, "model", 0.0)
             self._end(id(estimator), error)
 
     def end_all(self) -> None:

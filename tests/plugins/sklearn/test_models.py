@@ -1,21 +1,24 @@
 """Models: saved by themselves, turned into skops by the helper, loaded without running anybody's code."""
 
+import contextlib
 import hashlib
 import importlib
 import io
 import json
-import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
 
 import numpy
 import pytest
+from autotrack_sklearn.formats import SkopsFormat
+from autotrack_sklearn.trusted import TRUSTED
 from sklearn.cluster import Birch, KMeans
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -29,10 +32,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import autotrack
-from autotrack.models import conversion
-from autotrack_sklearn.formats import SkopsFormat
-from autotrack_sklearn.trusted import TRUSTED
 from tests.transparency import estimators
+from tests.transparency.states import state
 
 X, y = load_iris(return_X_y=True)
 skops_io = importlib.import_module("skops.io")
@@ -67,13 +68,13 @@ VARIANTS = {
     "a search with its own splitter": GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=KFold(2, shuffle=True)),
     "a ball tree": KNeighborsClassifier(algorithm="ball_tree", metric="manhattan"),
     "a kd tree": KNeighborsClassifier(algorithm="kd_tree", p=3),
-    "sgd": MLPRegressor((2,), solver="sgd", max_iter=500, tol=1.0),
+    "sgd": MLPRegressor(hidden_layer_sizes=(2,), solver="sgd", max_iter=500, tol=1.0),
     "kernels": GaussianProcessRegressor(
         kernels.Matern() * kernels.DotProduct() + kernels.RationalQuadratic() ** 2 + kernels.WhiteKernel(),
         optimizer=None,
     ),
     "a kernel by name": GaussianProcessRegressor(
-        kernels.ExpSineSquared() + kernels.PairwiseKernel(metric="rbf"), optimizer=None
+        kernels.ExpSineSquared() + kernels.PairwiseKernel(metric="rbf"), alpha=100.0, optimizer=None
     ),
     "a pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
 }
@@ -105,7 +106,7 @@ def test_every_trusted_name_is_exactly_one_class_of_a_scientific_package(name):
     assert isinstance(entry, type)
     assert f"{entry.__module__}.{entry.__qualname__}" == name
     assert module.split(".")[0] in ("numpy", "scipy", "sklearn")
-    assert "__reduce__" not in entry.__dict__ or not issubclass(entry, partial)
+    assert not issubclass(entry, partial)
 
 
 def test_nothing_on_the_list_calls_what_it_is_given():
@@ -114,17 +115,15 @@ def test_nothing_on_the_list_calls_what_it_is_given():
 
     def trap(*args, **kwargs):
         called.append(args)
-        raise RuntimeError
 
     for name in sorted(TRUSTED):
         module, _, attribute = name.rpartition(".")
         cls = getattr(importlib.import_module(module), attribute)
         for count in range(5):
             for arguments in ((trap,) * count, ([trap],) * count, ({"a": trap},) * count):
-                try:
+                with warnings.catch_warnings(), contextlib.suppress(Exception):
+                    warnings.simplefilter("ignore")
                     cls(*arguments)
-                except (TypeError, ValueError, AttributeError, IndexError, KeyError, NotImplementedError):
-                    pass
     assert called == []
 
 
@@ -148,14 +147,21 @@ def test_every_estimator_is_kept_or_says_why_not(every_file):
     assert len(files) + len(refused) == len(estimators.names())
 
 
+def fitted_state(model):
+    """Without numpy's global generator, which some estimators hold and everybody moves."""
+    return {path: leaf for path, leaf in state(model).items() if "random_state" not in path}
+
+
 def test_every_kept_estimator_loads_without_a_word_or_is_known_to_need_one(every_file):
     files, _ = every_file
     form = SkopsFormat()
     asks = {name: needed for name, (_, data) in files.items() if (needed := form.untrusted(data))}
     assert asks == NEED_A_WORD
     for name, (model, data) in files.items():
-        loaded = form.load(data, NEED_A_WORD.get(name, []))
-        assert type(loaded) is type(model), name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of a class that is deprecated
+            loaded = form.load(data, NEED_A_WORD.get(name, []))
+        assert fitted_state(loaded) == fitted_state(model), name
 
 
 @pytest.mark.parametrize("what", VARIANTS)
@@ -181,7 +187,7 @@ def test_a_loaded_model_predicts_what_the_original_did(tracked):
     assert record.models["model"].cls == "sklearn.linear_model._logistic.LogisticRegression"
     path = model_file(tracked, record)
     assert path.suffix == ".skops"
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # the pickle has gone
+    wait_until(lambda: [file.name for file in path.parent.iterdir()] == [path.name])  # the pickle has gone
     assert path.stat().st_mode & 0o777 == 0o600
     assert hashlib.sha256(path.read_bytes()).hexdigest() == record.models["model"].sha256
 
@@ -419,9 +425,7 @@ def test_functions_partials_methods_and_types_in_a_file_are_refused(tracked, rec
             content={"func": function, "args": nothing, "kwds": none, "namespace": none},
         ),
         "numpy.testing.suppress_warnings": node("numpy.testing", "suppress_warnings", "TypeNode"),
-        "operator.attrgetter": node(
-            "operator", "attrgetter", "OperatorFuncNode", attrs=node("builtins", "tuple", "TupleNode", content=[text("a")])
-        ),
+        "operator.attrgetter": node("operator", "attrgetter", "OperatorFuncNode", attrs=nothing),
     }  # fmt: skip
     for name, tree in files.items():
         plant(tracked, recorded, skops_file(tree))
@@ -509,14 +513,23 @@ def test_the_helper_opens_no_file_but_the_one_it_was_given(tracked, tmp_path):
     helper.convert({**job, "path": "models/bomb.pickle", "sha256": "0" * 64}, SkopsFormat())
     assert not target.exists()
     assert bomb.exists()
-    assert "bomb" not in autotrack.get_run(record.id).models
+    assert "not the one that was saved" in autotrack.get_run(record.id).models["bomb"].stays
 
 
-def test_no_conversion_is_waited_for_where_there_is_none(tracked):
-    wait_until(lambda: not conversion._jobs)
+def test_only_a_model_that_is_being_turned_is_waited_for(tracked, recorded):
+    """The helper is at work, but has nothing to do with this pickle."""
+    plant(tracked, recorded, pickle.dumps(1), form="pickle")
     LogisticRegression(max_iter=500).fit(X, y)
     started = time.monotonic()
     with pytest.raises(autotrack.ModelNotTrusted):
-        os.environ["NEVER"] = "1"
-        raise autotrack.ModelNotTrusted("")
+        autotrack.load_model(recorded.id)
     assert time.monotonic() - started < 5
+
+
+def test_a_model_that_cannot_be_pickled_is_noted_and_costs_nothing_else(tracked):
+    make_pipeline(FunctionTransformer(lambda X: X), LogisticRegression(max_iter=500)).fit(X, y)
+    record = autotrack.get_run("@last")
+    assert (record.status, record.incomplete, record.models) == ("finished", False, {})
+    assert any("cannot be pickled" in text and "lambda" in text for _, text in record.notes)
+    with pytest.raises(autotrack.ModelError, match="cannot be pickled"):
+        autotrack.load_model("@last")

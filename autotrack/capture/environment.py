@@ -1,0 +1,72 @@
+"""This process in its environment: Python, platform, user, host, command, packages, variables on the allow-list."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autotrack.capture.hardware import describe_hardware
+from autotrack.capture.packages import installed_packages
+from autotrack.capture.redact import Redactor
+from autotrack.capture.source import command_line
+
+__all__ = ["ALLOWED", "allowed_variables", "describe_environment"]
+
+ALLOWED = (
+    "CONDA_DEFAULT_ENV",
+    "CUDA_VISIBLE_DEVICES",
+    "HOSTNAME",
+    "LANG",
+    "LOCAL_RANK",
+    "NCCL_DEBUG",
+    "RANK",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_JOB_PARTITION",
+    "SLURM_NODELIST",
+    "SLURM_NTASKS",
+    "SLURM_PROCID",
+    "TZ",
+    "VIRTUAL_ENV",
+    "WORLD_SIZE",
+)
+"""Environment variables that are recorded; no other is looked at."""
+
+
+def describe_environment(folder: Path, redactor: Redactor) -> dict[str, Any]:
+    """Sections ``environment``, ``hardware`` and ``packages``, for a process that works in ``folder``."""
+    main = sys.modules.get("__main__")
+    return {
+        "environment": {
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "platform": platform.platform(),
+            "host": platform.node(),
+            "user": _user(),
+            "script": redactor.text(getattr(main, "__file__", None) or ""),
+            "command": redactor.argv(command_line()),
+            "folder": redactor.text(str(folder)),
+            "variables": allowed_variables(os.environ, redactor),
+        },
+        "hardware": describe_hardware(),
+        "packages": {name: redactor.text(version) for name, version in installed_packages().items()},
+    }
+
+
+def allowed_variables(environment: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
+    """Variables on the allow-list, redacted."""
+    return redactor.mapping({name: environment[name] for name in ALLOWED if name in environment})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in a container
+        return str(os.getuid()) if hasattr(os, "getuid") else ""

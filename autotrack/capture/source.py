@@ -1,0 +1,43 @@
+"""The code that trains: the entry script, or in IPython the cells run so far; the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["MAX_SOURCE", "command_line", "entry_source", "in_notebook"]
+
+MAX_SOURCE = 1_000_000
+"""Characters kept of a source."""
+
+
+def command_line() -> list[str]:
+    """The interpreter's own arguments, as the process was started."""
+    return list(sys.orig_argv)
+
+
+def in_notebook() -> bool:
+    """Whether this is IPython, in a terminal or behind a notebook."""
+    return _shell() is not None
+
+
+def _shell() -> object | None:
+    ipython = sys.modules.get("IPython")
+    get = getattr(ipython, "get_ipython", None)
+    return get() if get is not None else None
+
+
+def entry_source() -> tuple[str, str] | None:
+    """(file name, text) of the code that this process runs; None for ``python -c`` and bare prompts."""
+    shell = _shell()
+    if shell is not None:
+        cells = [cell for cell in getattr(shell, "user_ns", {}).get("In", []) if isinstance(cell, str) and cell.strip()]
+        return "cells.py", "\n\n".join(f"# %% [{number}]\n{cell}" for number, cell in enumerate(cells, 1))[:MAX_SOURCE]
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not file:
+        return None
+    path = Path(file)
+    try:
+        return path.name, path.read_text(errors="replace")[:MAX_SOURCE]
+    except OSError:
+        return None

@@ -1,0 +1,304 @@
+"""What runs when a patched callable is called; ``patching`` puts it in and takes it out.
+
+A wrapper is a plain function that closes over the original and a string. It looks this module up in
+``sys.modules`` and calls straight through when it is not there, so that a class pickled by value works
+where autotrack is absent. ``warnings`` and ``logging`` skip frames whose file name contains ``importlib``
+and ``_bootstrap`` when they count stack levels; wrappers carry such a name, hence ``stacklevel=2`` still
+points at the user's line.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Generator
+from types import CodeType, FunctionType, GeneratorType, TracebackType
+from typing import Any, TypeGuard
+
+from autotrack import context, guard
+
+__all__ = [
+    "MARK",
+    "After",
+    "Around",
+    "Before",
+    "Call",
+    "Handler",
+    "Outcome",
+    "cell",
+    "handlers",
+    "is_ours",
+    "swapped_code",
+    "wrap_around",
+    "wrap_watch",
+]
+
+_SHIM = "<autotrack importlib._bootstrap shim>"
+MARK = "__autotrack__"  # holds the wrapper itself: functools.wraps copies attributes onto other people's wrappers
+
+handlers: dict[str, Handler] = {}
+"""By key, what is called for a patched attribute. A wrapper whose key is not here is inert."""
+
+_signatures: weakref.WeakKeyDictionary[Callable[..., Any], inspect.Signature] = weakref.WeakKeyDictionary()
+
+
+class Call:
+    """One call of a patched callable, with the very arguments of the user."""
+
+    __slots__ = ("args", "kwargs", "original")
+
+    def __init__(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.original = original
+        self.args = args
+        self.kwargs = kwargs
+
+    @property
+    def instance(self) -> Any:
+        """``self`` of a method."""
+        return self.args[0] if self.args else next(iter(self.bound.values()))  # Model.fit(self=model, X=X)
+
+    @property
+    def bound(self) -> dict[str, Any]:
+        """Arguments by name, without defaults. Empty where they do not fit: the original will say so."""
+        signature = _signatures.get(self.original)
+        if signature is None:
+            signature = _signatures[self.original] = inspect.signature(self.original)
+        try:
+            return signature.bind(*self.args, **self.kwargs).arguments
+        except TypeError:
+            return {}
+
+
+class Outcome:
+    """How the original ended: with ``value``, or with ``exception``."""
+
+    __slots__ = ("exception", "value")
+
+    def __init__(self, value: Any, exception: BaseException | None) -> None:
+        self.value = value
+        self.exception = exception
+
+
+Steps = Generator[None, Outcome, None]
+Around = Callable[[Call], "Steps | None"]
+Before = Callable[[tuple[Any, ...], dict[str, Any]], None]
+After = Callable[[Any, tuple[Any, ...], dict[str, Any]], None]
+
+
+class Handler:
+    """What an integration wants called: an around handler, or plain functions before and after."""
+
+    __slots__ = ("after", "around", "before", "integration")
+
+    def __init__(
+        self, integration: str, around: Around | None, before: Before | None = None, after: After | None = None
+    ) -> None:
+        self.integration = integration
+        self.around = around
+        self.before = before
+        self.after = after
+
+    def same(self, other: Handler) -> bool:
+        """Whether both call the same functions."""
+        return (self.around, self.before, self.after) == (other.around, other.before, other.after)
+
+
+# ---- what wrappers call -------------------------------------------------------------------------------------------
+
+
+class _Pending:
+    """The second half of an around handler; called with the value or the exception."""
+
+    __slots__ = ("done", "integration", "place", "scope", "steps")
+
+    def __init__(self, steps: Steps, place: str, integration: str) -> None:
+        self.steps = steps
+        self.place = place
+        self.integration = integration
+        self.scope = context.innermost()
+        self.done = False
+
+    def __call__(self, value: Any, exception: BaseException | None) -> None:
+        kept = None if exception is None else _looks(exception)
+        with guard.protect(self.place, self.integration):
+            try:
+                self.steps.send(Outcome(value, exception))
+            except StopIteration:
+                self.done = True
+                return
+            except BaseException as error:
+                if error is not exception:
+                    raise
+                return  # a handler may let the user's own exception through
+            finally:
+                if exception is not None and kept is not None:
+                    _restore(exception, *kept)
+            raise RuntimeError(f"the handler of {self.place} yields more than once")
+
+    def close(self) -> None:
+        """After a handler that failed, or into which Ctrl-C came: it stays neither suspended nor in its scope."""
+        if not self.done:
+            self.done = True
+            with guard.protect(self.place, self.integration):
+                self.steps.close()
+            context.put_back(self.scope)
+
+
+def _looks(error: BaseException) -> tuple[TracebackType | None, BaseException | None, BaseException | None, bool]:
+    return error.__traceback__, error.__context__, error.__cause__, error.__suppress_context__
+
+
+def _restore(
+    error: BaseException,
+    traceback: TracebackType | None,
+    context: BaseException | None,
+    cause: BaseException | None,
+    suppress: bool,
+) -> None:
+    """Raising it anew in a handler added our frames to the user's exception, and perhaps a context."""
+    error.__traceback__ = traceback
+    error.__context__ = context
+    error.__cause__ = cause
+    error.__suppress_context__ = suppress  # last: setting the cause sets it
+
+
+def enter(key: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Pending | None:
+    """First half of an around handler. None: nobody cares, call the original straight."""
+    handler = handlers.get(key)
+    if handler is None or handler.around is None or handler.integration in guard.quarantined:
+        return None
+    pending = None
+    started = False
+    try:
+        with guard.protect(key, handler.integration):
+            steps = handler.around(Call(original, args, kwargs))
+            if steps is None:
+                return None
+            if not isinstance(steps, GeneratorType):
+                raise TypeError(f"the handler of {key} is no generator function")
+            pending = _Pending(steps, key, handler.integration)
+            try:
+                next(steps)
+            except StopIteration:
+                raise RuntimeError(f"the handler of {key} does not yield") from None
+            started = True
+    except BaseException:  # Ctrl-C came
+        if pending is not None:
+            pending.close()
+        raise
+    if pending is None or started:
+        return pending
+    pending.close()
+    return None
+
+
+def observe(key: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], done: bool) -> None:
+    """Either half of a watch handler."""
+    handler = handlers.get(key)
+    if handler is None or handler.integration in guard.quarantined:
+        return
+    if done and handler.after is not None:
+        with guard.protect(key, handler.integration):
+            handler.after(result, args, kwargs)
+    elif not done and handler.before is not None:
+        with guard.protect(key, handler.integration):
+            handler.before(args, kwargs)
+
+
+# ---- wrappers: everything that they reach must be importable, since classes of __main__ are pickled by value ------
+
+
+def wrap_around(original: Callable[..., Any], key: str) -> FunctionType:
+    """A wrapper whose handler is a generator function."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        start = getattr(sys.modules.get("autotrack.wrappers"), "enter", None)
+        pending = None if start is None else start(key, original, args, kwargs)
+        if pending is None:
+            return original(*args, **kwargs)
+        try:
+            value = original(*args, **kwargs)
+        except BaseException as error:
+            pending(None, error)
+            raise
+        else:
+            pending(value, None)
+        finally:
+            pending.close()
+        return value
+
+    return wrapper  # type: ignore[return-value]
+
+
+def wrap_watch(original: Callable[..., Any], key: str) -> FunctionType:
+    """A wrapper whose handlers are plain functions."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
+        if tell is None:
+            return original(*args, **kwargs)
+        tell(key, None, args, kwargs, False)
+        value = original(*args, **kwargs)
+        tell(key, value, args, kwargs, True)
+        return value
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _swapped(*args: Any, **kwargs: Any) -> Any:
+    # The body of a function whose code was swapped: it runs with that function's globals, so it names nothing of
+    # ours; swapped_code puts the constants in.
+    original: Any = "<original>"
+    start: Any = "<enter>"
+    pending = start("<key>", original, args, kwargs)
+    if pending is None:
+        return original(*args, **kwargs)
+    try:
+        value = original(*args, **kwargs)
+    except BaseException as error:
+        pending(None, error)
+        raise
+    else:
+        pending(value, None)
+    finally:
+        pending.close()
+    return value
+
+
+def _shim(code: CodeType) -> CodeType:
+    """``code`` with its inner functions under a file name that ``warnings`` does not count."""
+    inner = tuple(_shim(const) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_filename=_SHIM, co_consts=inner)
+
+
+for _maker in (wrap_around, wrap_watch, _swapped):
+    _maker.__code__ = _shim(_maker.__code__)
+
+
+def swapped_code(key: str, original: FunctionType) -> CodeType:
+    """The body of ``_swapped`` for one function, with as many free variables as the closure that it will find."""
+    given = {"<key>": key, "<original>": original, "<enter>": enter}
+    consts = tuple(
+        given.get(const, const) if isinstance(const, str) else const for const in _swapped.__code__.co_consts
+    )
+    code = original.__code__
+    return _swapped.__code__.replace(
+        co_consts=consts, co_freevars=code.co_freevars, co_name=code.co_name, co_qualname=code.co_qualname
+    )
+
+
+# ---- what patching asks of wrappers ---------------------------------------------------------------------------------
+
+
+def is_ours(function: Any) -> TypeGuard[FunctionType]:
+    """Whether a function is a wrapper made here (and not somebody's wrapper of ours)."""
+    return isinstance(function, FunctionType) and function.__dict__.get(MARK) is function
+
+
+def cell(wrapper: FunctionType, name: str) -> Any:
+    """A variable that one of our wrappers closes over: ``key`` or ``original``."""
+    return (wrapper.__closure__ or ())[wrapper.__code__.co_freevars.index(name)].cell_contents
