@@ -15,6 +15,9 @@ __all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "reso
 
 STORE_FOLDER = ".autotrack"
 
+_BOOLEANS = ("training_metrics", "input_example", "announce")
+_NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb")
+_LISTS = ("integrations", "redact")
 _CHOICES = {"mode": ("on", "off"), "models": ("auto", "always", "never")}
 
 
@@ -29,6 +32,12 @@ class Settings:
         mode: ``on``, or ``off``: every call of autotrack does nothing.
         models: ``auto`` saves models within their budget, ``always``, ``never``.
         training_metrics: Whether cheap metrics on the training data may be computed after a fit.
+        input_example: Whether the first rows of the training data are kept beside the model.
+        redact: Regular expressions; what they match is taken out of all captured text.
+        announce: Whether a person at a terminal or notebook is told once, on stderr, where the runs go.
+        model_max_mb: Largest model saved by itself, in megabytes.
+        session_max_gb: Gigabytes of models that one process saves by itself.
+        store_max_gb: Gigabytes of models that a store holds before no more are saved by themselves.
     """
 
     store: str = ""
@@ -37,6 +46,12 @@ class Settings:
     mode: Literal["on", "off"] = "on"
     models: Literal["auto", "always", "never"] = "auto"
     training_metrics: bool = False
+    input_example: bool = False
+    redact: tuple[str, ...] = ()
+    announce: bool = True
+    model_max_mb: float = 200.0
+    session_max_gb: float = 5.0
+    store_max_gb: float = 20.0
 
 
 _NAMES = tuple(field.name for field in fields(Settings))
@@ -70,24 +85,37 @@ def _checked(name: str, value: Any, source: str) -> Any:
         if value not in _CHOICES[name]:
             raise ConfigError(f"{name} in {source} must be one of {', '.join(_CHOICES[name])}, not {value!r}")
         return value
-    if name == "integrations":
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, (list, tuple)) or not all(isinstance(item, str) for item in names):
-            raise ConfigError(f"integrations in {source} must be a list of names, not {value!r}")
-        return tuple(item.strip() for item in names if item.strip())
-    if name == "training_metrics":
-        return _boolean(value, source)
+    if name in _LISTS:
+        separator = "," if name == "integrations" else "\n"  # a regular expression may hold a comma
+        words = value.split(separator) if isinstance(value, str) else value
+        if not isinstance(words, (list, tuple)) or not all(isinstance(item, str) for item in words):
+            raise ConfigError(f"{name} in {source} must be a list of texts, not {value!r}")
+        return tuple(item.strip() for item in words if item.strip())
+    if name in _BOOLEANS:
+        return _boolean(name, value, source)
+    if name in _NUMBERS:
+        return _number(name, value, source)
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
     return os.fspath(value)
 
 
-def _boolean(value: Any, source: str) -> bool:
+def _number(name: str, value: Any, source: str) -> float:
+    try:
+        number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ConfigError(f"{name} in {source} must be a number from 0 on, not {value!r}")
+    return number
+
+
+def _boolean(name: str, value: Any, source: str) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
         return value.lower() in ("1", "true", "yes", "on")
-    raise ConfigError(f"training_metrics in {source} must be true or false, not {value!r}")
+    raise ConfigError(f"{name} in {source} must be true or false, not {value!r}")
 
 
 def _from_environment() -> Mapping[str, str]:
@@ -105,7 +133,8 @@ def _parents() -> Iterator[Path]:
 
 
 def _pyproject() -> Path | None:
-    return next((path for folder in _parents() if (path := folder / "pyproject.toml").is_file()), None)
+    path = next((path for folder in _parents() if (path := folder / "pyproject.toml").is_file()), None)
+    return path if path is not None and _is_safe(path) else None  # anybody may put one into /tmp
 
 
 def _from_pyproject() -> Mapping[str, Any]:
@@ -113,7 +142,7 @@ def _from_pyproject() -> Mapping[str, Any]:
     if path is None:
         return {}
     text = path.read_bytes()
-    if b"[tool.autotrack]" not in text:  # most files: spare the parser's import
+    if b"autotrack" not in text:  # most files: spare the parser's import
         return {}
     import tomllib  # noqa: PLC0415
 
@@ -142,11 +171,16 @@ def find_store(given: str = "") -> Path:
             return candidate
         if root is None and (folder / ".git").exists():
             root = folder
-    return (root or next(_parents(), Path())) / STORE_FOLDER
+    store = (root or next(_parents(), Path())) / STORE_FOLDER
+    if store.exists() and not _is_safe(store):
+        raise ConfigError(f"{store} belongs to another user; name a store of your own: AUTOTRACK_STORE=DIR")
+    return store
 
 
-def _is_safe(store: Path) -> bool:
-    return not hasattr(os, "getuid") or store.stat().st_uid == os.getuid() or store.stat().st_mode & 0o2070 == 0o2070
+def _is_safe(path: Path) -> bool:
+    """Whether a file or folder found upward is the user's own (or root's), or was made to be shared."""
+    found = path.stat()
+    return not hasattr(os, "getuid") or found.st_uid in (0, os.getuid()) or found.st_mode & 0o2070 == 0o2070
 
 
 def default_experiment() -> str:

@@ -149,6 +149,7 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
     found = [
         ("", about),
         ("error", [(run.error.type, run.error.message)] if run.error else []),
+        ("traceback", [("", line) for line in run.error.traceback.splitlines()[-20:]] if run.error else []),
         ("metrics", [(key, _metric(run, key)) for key in sorted(run.metrics)]),
         ("params (* differs from its default)", [("* " * (k in marks) + k, str(v)) for k, v in run.params.items()]),
         ("tags", list(run.tags.items())),

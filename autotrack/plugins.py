@@ -69,6 +69,9 @@ def _register(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoin
     try:
         module = entry.load()
         manager.register(module, name=entry.name)
+    except SystemExit as error:  # a plugin does not end the user's process
+        plugin.reason = f"SystemExit: {error}"
+        raise ImportError(f"it calls sys.exit({error}) when it is imported") from error
     except BaseException as error:
         plugin.reason = f"{type(error).__name__}: {error}"
         raise

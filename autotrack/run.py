@@ -136,6 +136,7 @@ class Run:
 
     def log_points(self, key: str, points: Sequence[float], first_step: int = 0) -> None:
         """Record the whole history of a metric at once: one value per step, from ``first_step`` on."""
+        self._by_hand.add(f"metrics.{key}")
         self._log_points(key, points, first_step)
 
     def set_tags(self, tags: Mapping[str, str | None]) -> None:
@@ -262,6 +263,7 @@ class Run:
         params: Mapping[str, Any] | None = None,
         changed: Iterable[str] = (),
         metrics: Mapping[str, float] | None = None,
+        curves: Mapping[str, Sequence[float]] | None = None,
         facts: Mapping[str, Any] | None = None,
         _by_hand: bool = False,
     ) -> None:
@@ -271,6 +273,7 @@ class Run:
             params: Parameters by name.
             changed: Names of those that differ from their default.
             metrics: Metrics by name.
+            curves: Whole histories of metrics by name, one value per step; these are not in ``metrics``.
             facts: Sections of facts, in JSON types.
         """
         records: list[Record] = []
@@ -290,6 +293,9 @@ class Run:
             self._log_metrics(
                 {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, None, None, False
             )
+        for key, points in (curves or {}).items():
+            if f"metrics.{key}" not in self._by_hand:
+                self._log_points(key, points, 0)
 
     @guarded("saving the model")
     def capture_model(self, model: Any, name: str, duration: float) -> None:
@@ -300,6 +306,11 @@ class Run:
                 self._write_model(model, name, models.format_for(model), budget)
             except ModelError as error:  # a lambda in it, say: no failure of ours
                 self.note(f"model {name!r} was not saved: {error}", "warning")
+
+    @guarded("storing the code")
+    def capture_code(self, name: str, content: bytes) -> None:
+        """Keep source or a patch beside the run, under ``artifacts/code/``."""
+        self._store(PurePosixPath("code", name), content)
 
     @guarded("a note")
     def note(self, text: str, level: str = "info") -> None:

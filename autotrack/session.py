@@ -6,8 +6,6 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import Literal
 
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
@@ -15,9 +13,11 @@ from autotrack.backends.file import FileBackend
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
-from autotrack.capture.process import entry_script, git_facts, process_facts
+from autotrack.capture.redact import Redactor
+from autotrack.capture.source import in_notebook
 from autotrack.config import Settings, default_experiment, find_store
 from autotrack.errors import ConfigError
+from autotrack.facts import ProcessFacts
 from autotrack.integration import Integration
 from autotrack.models import conversion
 from autotrack.records import Begin
@@ -56,7 +56,9 @@ class Session:
         self.backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
-        self._facts = _ProcessFacts()
+        self._facts = ProcessFacts(Redactor(settings.redact))
+        self._announced = False
+        self._error_before = _uncaught()
         self._lock = threading.Lock()
         self._last_start = 0
         self._register_formats()
@@ -71,6 +73,7 @@ class Session:
             self.backend = backend
         self.settings = settings
         self._experiment = settings.experiment
+        self._facts.redactor = Redactor(settings.redact)
         self._register_formats()
 
     def _register_formats(self) -> None:
@@ -104,7 +107,17 @@ class Session:
         run = Run(writer, begin.name, begin.experiment, models=self.settings.models)
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
+            self._announce()
         return run
+
+    def _announce(self) -> None:
+        """Once, to a person who sits in front of it: where the runs go. Never on stdout."""
+        if self._announced or not self.settings.announce:
+            return
+        self._announced = True
+        if in_notebook() or hasattr(sys, "ps1") or (sys.stderr is not None and sys.stderr.isatty()):
+            where = getattr(self.backend, "root", "memory")
+            sys.stderr.write(f"autotrack: recording to {where} (autotrack.runs() lists the runs)\n")
 
     def _start(self) -> float:
         """Now; a millisecond of its own for each run of this process, so that their ids sort by start."""
@@ -134,7 +147,9 @@ class Session:
         for integration in self.integrations:
             with guard.protect(f"closing {integration.name}", integration.name):
                 integration.close()
-        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        error = _uncaught()
+        if error is self._error_before or hasattr(sys, "ps1") or in_notebook():
+            error = None  # not what ended this process
         for run in context.explicit_runs():
             if isinstance(run, Run):
                 run.end(status_of(error), error)
@@ -144,53 +159,7 @@ class Session:
         self.backend.close()
 
 
-class _ProcessFacts:
-    """Facts that are the same for all runs of a process: captured once, off the training's way, given to each.
-
-    What is known at once does not wait for git, which may take long in a large repository.
-    """
-
-    def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._facts: dict[str, object] = {}
-        self._waiting: list[Run] = []  # runs that get what is still to come
-        self._state: Literal["new", "capturing", "complete"] = "new"
-        self._folder = Path()
-        self._script = ""
-
-    def give(self, run: Run) -> None:
-        """Have the facts in this run, now or as soon as they are there."""
-        if os.getpid() != self._pid:
-            self._reset()
-        with self._lock:
-            if self._state == "new":
-                self._state = "capturing"
-                self._folder, self._script = Path().absolute(), entry_script()  # where it started; it may move on
-                housekeeper.submit(self._capture)
-            if self._state == "capturing":
-                self._waiting.append(run)
-            facts = dict(self._facts)
-        if facts:
-            run.capture(facts=facts)
-
-    def _capture(self) -> None:
-        with guard.protect("capturing the environment"):
-            self._found("environment", process_facts(self._folder, self._script))
-        with guard.protect("asking git"):
-            self._found("git", git_facts(self._folder))
-        with self._lock:
-            self._state = "complete"
-            self._waiting = []
-
-    def _found(self, section: str, facts: dict[str, object]) -> None:
-        if not facts:
-            return
-        with self._lock:
-            self._facts[section] = facts
-            waiting = list(self._waiting)
-        for run in waiting:
-            run.capture(facts={section: facts})
+def _uncaught() -> BaseException | None:
+    """The exception that Python last printed as uncaught: at exit, the one that ended the script."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) else None

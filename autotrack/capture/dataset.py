@@ -6,6 +6,7 @@ imported. Anything else (a dask frame, a memory map, a user's own container) is 
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import math
 import sys
@@ -21,8 +22,14 @@ HASH_BYTES = 8_000_000
 _BLOCKS = 64
 _SUMMARY_ROWS = 10_000
 _SUMMARY_COLUMNS = 100
+_FRAME_COLUMNS = 1_000  # some 20 us each
 _CLASSES = 50
 _LIST_ITEMS = 100_000
+_SPARSE_PARTS = {
+    **dict.fromkeys(("csr", "csc", "bsr"), ("data", "indices", "indptr")),
+    "coo": ("data", "row", "col"),
+    "dia": ("data", "offsets"),
+}
 
 
 def describe_data(data: Any, target: bool = False) -> dict[str, Any] | None:
@@ -43,7 +50,7 @@ def describe_data(data: Any, target: bool = False) -> dict[str, Any] | None:
         facts.update(_pandas(data, target))
     elif module == "polars" and kind.__name__ in ("DataFrame", "Series"):
         facts.update(_polars(data, target))
-    elif module == "scipy" and hasattr(data, "indptr"):
+    elif module == "scipy" and hasattr(data, "nnz") and hasattr(data, "format"):
         facts.update(_sparse(data))
     elif kind in (list, tuple) and "numpy" in sys.modules and 0 < len(data) <= _LIST_ITEMS:
         facts.update(_list(data, target))
@@ -52,6 +59,8 @@ def describe_data(data: Any, target: bool = False) -> dict[str, Any] | None:
 
 def _array(array: Any, target: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    if array.ndim:
+        facts.update(_summarised(len(array)))
     if array.dtype.kind == "O":
         facts.update(_object_hash(array))
     else:
@@ -61,6 +70,11 @@ def _array(array: Any, target: bool) -> dict[str, Any]:
     elif array.ndim == 2 and array.dtype.kind in "biuf":
         facts["features"] = _matrix(array)
     return facts
+
+
+def _summarised(rows: int) -> dict[str, int]:
+    """How many rows the summary is of, where it is not all of them."""
+    return {"summary_rows": len(_rows(range(rows)))} if rows > _SUMMARY_ROWS else {}
 
 
 def _rows(array: Any) -> Any:
@@ -107,6 +121,9 @@ def _column(column: Any, target: bool) -> dict[str, Any]:
         labels, counts = numpy.unique(part, return_counts=True)
         if len(labels) <= _CLASSES:
             return {"classes": [[to_json(label), int(count)] for label, count in zip(labels, counts, strict=True)]}
+    if target and column.dtype.kind == "O" and all(type(item) is str for item in part.tolist()):
+        named = sorted(collections.Counter(part.tolist()).items())
+        return {"classes": [list(pair) for pair in named]} if len(named) <= _CLASSES else {}
     if column.dtype.kind in "biuf" and len(part):
         return {"features": _matrix(part.reshape(-1, 1))}
     return {}
@@ -145,11 +162,11 @@ def _pandas(data: Any, target: bool) -> dict[str, Any]:
     """A frame is hashed column by column: its whole as one array may have to be copied."""
     if type(data).__name__ == "Series":
         facts = {"shape": list(data.shape), "dtype": str(data.dtype), "name": to_json(data.name)}
-        values = _plain(data)
-        return facts if values is None else {**_array(values, target), **facts}
+        return {**_series(_plain(data), len(data), target), **facts}
     names = list(data.columns)
     facts = {"shape": list(data.shape), **_named(names, [str(dtype) for dtype in data.dtypes])}
-    return {**facts, **_columns([_plain(data.iloc[:, index]) for index in range(min(len(names), _LIST_ITEMS))])}
+    first = range(min(len(names), _FRAME_COLUMNS))
+    return {**facts, **_columns([_plain(data.iloc[:, index]) for index in first], data.shape)}
 
 
 def _plain(series: Any) -> Any:
@@ -164,17 +181,31 @@ def _plain(series: Any) -> Any:
 def _polars(data: Any, target: bool) -> dict[str, Any]:
     if type(data).__name__ == "Series":
         facts = {"shape": [len(data)], "dtype": str(data.dtype), "name": data.name}
-        return {**_array(data.to_numpy(), target), **facts} if data.dtype.is_numeric() else facts
+        return {**_series(_plain_polars(data), len(data), target), **facts}
     facts = {"shape": list(data.shape), **_named(data.columns, [str(dtype) for dtype in data.dtypes])}
-    return {**facts, **_columns([data[name].to_numpy() for name in data.columns if data[name].dtype.is_numeric()])}
+    return {**facts, **_columns([_plain_polars(data[name]) for name in data.columns[:_FRAME_COLUMNS]], data.shape)}
+
+
+def _plain_polars(series: Any) -> Any:
+    """A polars column as a numpy array, where it holds numbers, times or strings; else None."""
+    kind = str(series.dtype).partition("(")[0]
+    if kind in ("String", "Categorical", "Enum"):
+        return series.head(_LIST_ITEMS).to_numpy()
+    return series.to_numpy() if series.dtype.is_numeric() or series.dtype.is_temporal() or kind == "Boolean" else None
 
 
 def _named(names: list[Any], dtypes: list[str]) -> dict[str, Any]:
     return {"columns": to_json(names), "dtypes": to_json(dtypes)}
 
 
-def _columns(columns: list[Any]) -> dict[str, Any]:
-    """Hash of columns together, and the summary of the numeric ones among the first."""
+def _series(values: Any, rows: int, target: bool) -> dict[str, Any]:
+    """A column that stands for itself; ``values`` may be its first rows only, or None."""
+    facts = {} if values is None else _array(values, target)
+    return {**facts, "sampled": True} if values is not None and len(values) < rows else facts
+
+
+def _columns(columns: list[Any], shape: tuple[int, int]) -> dict[str, Any]:
+    """Hash of the first columns together, and their summary where they are numeric."""
     numpy = sys.modules["numpy"]
     plain = [column for column in columns if column is not None]
     arrays = [column for column in plain if column.dtype.kind != "O"]
@@ -182,19 +213,21 @@ def _columns(columns: list[Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "hash": hashlib.sha256("".join(d.get("hash", "") for d in digests).encode()).hexdigest()[:32]
     }
-    if any("sampled" in digest for digest in digests):
+    if any("sampled" in digest for digest in digests) or any(len(column) < shape[0] for column in plain):
         facts["sampled"] = True
-    if len(plain) < len(columns) or not all("hash" in digest for digest in digests):
+    if len(plain) < shape[1] or not all("hash" in digest for digest in digests):
         facts["partly_hashed"] = True
     numeric = [column for column in columns[:_SUMMARY_COLUMNS] if column is not None and column.dtype.kind in "biuf"]
     if numeric and len(numeric) == len(columns[:_SUMMARY_COLUMNS]):
         facts["features"] = _matrix(numpy.column_stack([_rows(column).astype("float64") for column in numeric]))
+        facts.update(_summarised(shape[0]))
     return facts
 
 
 def _sparse(data: Any) -> dict[str, Any]:
-    parts = [data.data, data.indices, data.indptr]
-    return {"shape": list(data.shape), "dtype": str(data.dtype), "nonzero": int(data.nnz), **_hash_arrays(parts)}
+    facts = {"shape": list(data.shape), "dtype": str(data.dtype), "nonzero": int(data.nnz)}
+    names = _SPARSE_PARTS.get(data.format)
+    return {**facts, **_hash_arrays([getattr(data, name) for name in names])} if names else facts
 
 
 def _list(data: Any, target: bool) -> dict[str, Any]:

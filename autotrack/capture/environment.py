@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,17 +39,16 @@ ALLOWED = (
 """Environment variables that are recorded; no other is looked at."""
 
 
-def describe_environment(folder: Path, redactor: Redactor) -> dict[str, Any]:
-    """Sections ``environment``, ``hardware`` and ``packages``, for a process that works in ``folder``."""
-    main = sys.modules.get("__main__")
+def describe_environment(folder: Path, script: str, redactor: Redactor) -> dict[str, Any]:
+    """Sections ``environment``, ``hardware`` and ``packages``, for ``script`` run in ``folder``."""
     return {
         "environment": {
             "python": platform.python_version(),
             "implementation": platform.python_implementation(),
-            "platform": platform.platform(),
+            "platform": _platform(),
             "host": platform.node(),
             "user": _user(),
-            "script": redactor.text(getattr(main, "__file__", None) or ""),
+            "script": redactor.text(script),
             "command": redactor.argv(command_line()),
             "folder": redactor.text(str(folder)),
             "variables": allowed_variables(os.environ, redactor),
@@ -58,6 +56,13 @@ def describe_environment(folder: Path, redactor: Redactor) -> dict[str, Any]:
         "hardware": describe_hardware(),
         "packages": {name: redactor.text(version) for name, version in installed_packages().items()},
     }
+
+
+def _platform() -> str:
+    """As ``platform.platform()``, which starts a process for it, and that touches the warnings filters."""
+    libc = "".join(platform.libc_ver())
+    parts = [platform.system(), platform.release(), platform.machine(), f"with-{libc}" if libc else ""]
+    return "-".join(part for part in parts if part)
 
 
 def allowed_variables(environment: Mapping[str, str], redactor: Redactor) -> dict[str, str]:

@@ -35,7 +35,7 @@ def _cpu() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor()
+    return platform.machine()  # platform.processor() starts a process, and that touches the warnings filters
 
 
 def _memory() -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__all__ = ["MAX_SOURCE", "command_line", "entry_source", "in_notebook"]
+__all__ = ["MAX_SOURCE", "command_line", "entry_script", "entry_source", "in_notebook"]
 
 MAX_SOURCE = 1_000_000
 """Characters kept of a source."""
@@ -27,16 +27,24 @@ def _shell() -> object | None:
     return get() if get is not None else None
 
 
-def entry_source() -> tuple[str, str] | None:
-    """(file name, text) of the code that this process runs; None for ``python -c`` and bare prompts."""
+def entry_script() -> str:
+    """Path of the entry script, or empty. Asked early: at exit Python takes it away."""
+    return str(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+
+
+def entry_source(script: str) -> tuple[str, str] | None:
+    """(file name, text) of the code that this process runs; None for ``python -c`` and bare prompts.
+
+    Args:
+        script: What ``entry_script`` said.
+    """
     shell = _shell()
     if shell is not None:
         cells = [cell for cell in getattr(shell, "user_ns", {}).get("In", []) if isinstance(cell, str) and cell.strip()]
         return "cells.py", "\n\n".join(f"# %% [{number}]\n{cell}" for number, cell in enumerate(cells, 1))[:MAX_SOURCE]
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    if not file:
+    if not script:
         return None
-    path = Path(file)
+    path = Path(script)
     try:
         return path.name, path.read_text(errors="replace")[:MAX_SOURCE]
     except OSError:

@@ -44,7 +44,9 @@ def examine(store: Path) -> list[Finding]:
         level = "ok" if row["status"] in ("active", "loaded") else "note"
         level = "problem" if row["status"] in ("import error", "wrong version", "dropped after errors") else level
         name = row["records"] or row["plugin"]
-        findings.append(Finding(f"plugin {name}", level, f"{row['status']}; {row['why']}" if row["why"] else row["status"]))
+        findings.append(
+            Finding(f"plugin {name}", level, f"{row['status']}; {row['why']}" if row["why"] else row["status"])
+        )
     return findings
 
 
@@ -104,7 +106,9 @@ def _clock(store: Path) -> Finding:
     except OSError:
         return Finding("clock", "note", "cannot be compared with the file system's")
     if away > _CLOCK_SECONDS:
-        return Finding("clock", "problem", f"{away:.0f} s away from the file system's: runs of several hosts will mix up")
+        return Finding(
+            "clock", "problem", f"{away:.0f} s away from the file system's: runs of several hosts will mix up"
+        )
     return Finding("clock", "ok", "agrees with the file system's")
 
 
@@ -115,7 +119,9 @@ def _git(store: Path) -> Finding:
         return Finding("git", "note", "not found: runs will not know their commit")
     inside = any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents))
     text = done.stdout.strip()
-    return Finding("git", "ok", text) if inside else Finding("git", "note", f"{text}; {os.getcwd()} is in no repository")
+    return (
+        Finding("git", "ok", text) if inside else Finding("git", "note", f"{text}; {os.getcwd()} is in no repository")
+    )
 
 
 @click.command()

@@ -163,3 +163,11 @@ def world() -> dict[str, Any]:
         "sys.stdout": sys.stdout,
         "sys.stderr": sys.stderr,
     }
+
+
+def filters_version() -> int:
+    """How often the warnings filters have changed. Each change lets warnings be shown again that were shown once."""
+    registry: dict[Any, Any] = {}
+    warnings.warn_explicit("", PendingDeprecationWarning, "nowhere", 1, registry=registry)  # ignored by default
+    version: int = registry["version"]
+    return version

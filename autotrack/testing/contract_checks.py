@@ -22,12 +22,14 @@ from typing import Any
 
 import autotrack
 from autotrack import guard
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.patching import is_ours
 from autotrack.testing.contract import (
     SHIM,
     Spec,
     check,
     counting,
+    filters_version,
     function_at,
     is_patched,
     runs,
@@ -321,10 +323,21 @@ def _replace_handlers(spec: Spec, bad: Callable[[Call], Any]) -> None:
 def check_globals(spec: Spec) -> None:
     """Nothing global moves, and nothing is printed on stdout."""
     spec.train()
+    filters = filters_version()
+    spec.train()
+    moves = filters_version() - filters  # the framework's own
     expected, finders = world(), list(sys.meta_path)
     for when, call in {"enable()": spec.enable, "disable()": autotrack.disable}.items():
+        filters = filters_version()
         call()
         spec.train()
+        housekeeper.wait_idle(20)
+        moved = filters_version() - filters - moves
+        check(
+            "9",
+            not moved,
+            f"{when} and a training changed the warnings filters {moved} times: once-only warnings repeat",
+        )
         for what, value in world().items():
             check(
                 "9", value == expected[what], f"{what} moved: {value} after {when} and a training, was {expected[what]}"

@@ -106,9 +106,10 @@ class SklearnIntegration(autotrack.Integration):
     def _capture_after(self, run: autotrack.Run, estimator: Any, duration: float) -> None:
         with autotrack.protect("reading a fitted estimator", self.name):
             metrics, fitted = extract.fitted(estimator)
-            run.capture(metrics={**metrics, "fit_time": duration}, facts={"fitted": fitted} if fitted else None)
-            for key, values in extract.curves(estimator).items():
-                run.log_points(key, values)
+            curves = extract.curves(estimator)
+            last = {key: value for key, value in metrics.items() if key not in curves}  # loss_ ends loss_curve_
+            facts = {"fitted": fitted} if fitted else None
+            run.capture(metrics={**last, "fit_time": duration}, curves=curves, facts=facts)
 
     def _remember_transformer(self, call: autotrack.Call) -> Steps:
         """A transformer of its own makes no run; the run whose data it made will name it."""

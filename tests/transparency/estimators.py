@@ -74,7 +74,9 @@ def _datasets() -> dict[str, Callable[[], tuple[Any, ...]]]:
     }
 
 
-def _make(name: str, cls: type) -> BaseEstimator:
+def make(name: str) -> BaseEstimator:
+    """A fresh estimator of a class, small enough to be fitted quickly."""
+    cls = dict(all_estimators())[name]
     if name in _REQUIRED:
         return cls(**_REQUIRED[name]())
     parameters = inspect.signature(cls.__init__).parameters
@@ -91,8 +93,7 @@ def _make(name: str, cls: type) -> BaseEstimator:
 @functools.cache
 def case(name: str) -> Case | None:
     """The case of one class, with the first data that it can be fitted on; None where it is fitted on none."""
-    cls = dict(all_estimators())[name]
-    make = functools.partial(_make, name, cls)
+    fresh = functools.partial(make, name)
     state = numpy.random.get_state()
     try:
         with warnings.catch_warnings():
@@ -100,10 +101,10 @@ def case(name: str) -> Case | None:
             for data in _datasets().values():
                 try:
                     numpy.random.seed(0)
-                    make().fit(*data())
+                    fresh().fit(*data())
                 except Exception:  # other data may do
                     continue
-                return Case(name, make, data)
+                return Case(name, fresh, data)
     finally:
         numpy.random.set_state(state)
     return None

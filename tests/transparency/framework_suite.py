@@ -76,7 +76,7 @@ def _start(modules: list[str], folder: Path, record: bool) -> subprocess.Popen[b
         env[STORE] = str(folder / "store")
     command = [sys.executable, "-m", "pytest", "--pyargs", *modules, "-p", "framework_suite", "-q", "--no-header"]
     command += ["-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull]
-    command += ["--rootdir", str(folder)]
+    command += ["--rootdir", folder.anchor]  # else tests of two modules have the same id
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
 

@@ -40,10 +40,10 @@ def test_missing_and_infinite_values_are_counted_and_left_out():
     finite = numpy.where(numpy.isfinite(data), data, numpy.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = numpy.nanmean(finite, 0)
+        expected, deviation = numpy.nanmean(finite, 0), numpy.nanstd(finite, 0)
     assert features["mean"][0] == pytest.approx(expected[0], rel=1e-5)
     assert features["mean"][1] == pytest.approx(expected[1], rel=1e-5)
-    assert features["std"][1] == pytest.approx(numpy.nanstd(finite, 0)[1], rel=1e-5)
+    assert features["std"][1] == pytest.approx(deviation[1], rel=1e-5)
     assert numpy.isnan(features["mean"][2])
 
 
@@ -128,7 +128,8 @@ def test_polars():
     other = describe_data(frame.with_columns(polars.col("a") + 1))
     assert other["hash"] != facts["hash"]
     texts = describe_data(frame.with_columns(t=polars.lit("y")))
-    assert texts["hash"] != facts["hash"] or facts.get("partly_hashed")
+    assert texts["hash"] != facts["hash"]
+    assert describe_data(polars.DataFrame({"a": [1], "b": [[1]]}))["partly_hashed"] is True
     assert describe_data(polars.Series("s", [1, 2, 2]), target=True)["classes"] == [[1, 1], [2, 2]]
 
 
@@ -237,6 +238,24 @@ def test_a_large_array_is_sampled_and_says_so():
     assert describe_data(other)["hash"] != facts["hash"]  # and the last
     assert describe_data(data.copy())["hash"] == facts["hash"]
     assert "sampled" not in describe_data(data[: HASH_BYTES // 8])
+
+
+def test_what_is_summarised_or_hashed_in_part_says_so():
+    texts = ["a", "b"] * 60_000
+    for data in (pandas.Series(texts), polars.Series("t", texts)):
+        facts = describe_data(data, target=True)
+        assert facts["sampled"] is True
+        assert facts["summary_rows"] < 120_000
+        assert sum(count for _, count in facts["classes"]) == facts["summary_rows"]
+    for data in (pandas.DataFrame({"t": texts}), polars.DataFrame({"t": texts})):
+        assert describe_data(data)["sampled"] is True
+    wide = pandas.DataFrame(numpy.zeros((2, 1500)))
+    assert describe_data(wide)["partly_hashed"] is True
+    assert len(describe_data(wide)["features"]["mean"]) == 100
+    many = numpy.arange(25_000) % 5
+    facts = describe_data(many, target=True)
+    assert facts["summary_rows"] == len(many[::3]) == sum(count for _, count in facts["classes"])
+    assert "summary_rows" not in describe_data(many[:10_000])
 
 
 def test_foreign_and_lazy_types_are_named_only(tmp_path):

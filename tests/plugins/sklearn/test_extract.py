@@ -66,7 +66,7 @@ def test_of_every_estimator_the_names_are_those_of_get_params():
     for name in estimators.names():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            estimator = estimators.case(name).make()
+            estimator = estimators.make(name)
         params, changed, why = extract.params(estimator)
         assert why == ""
         assert set(params) == set(estimator.get_params())

@@ -330,6 +330,15 @@ def test_values_logged_by_hand_win(tracked):
     assert [point.value for point in record.history("fit_time")] == [-1.0]
 
 
+def test_a_curve_is_not_mixed_with_what_was_logged_by_hand(tracked):
+    from sklearn.mixture import GaussianMixture
+
+    with autotrack.start_run() as run:
+        run.log_metrics({"lower_bound": 7.0})
+        GaussianMixture(3).fit(X)
+    assert [point.value for point in only().history("lower_bound")] == [7.0]
+
+
 def test_values_logged_by_hand_afterwards_win_too(tracked):
     with autotrack.start_run():
         model(C=0.5).fit(X, y)
