@@ -1,0 +1,88 @@
+"""The reading half of the file store. Everything in a store is untrusted input."""
+
+from __future__ import annotations
+
+class FileSource(RunSource):
+    """Reads a store while others write to it. Everything in it is untrusted input."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        description = read_description(root)
+        if description is not None and description.get("min_reader", 1) > FORMAT_VERSION:
+            raise StoreVersionError(
+                f"{root} needs a reader of format {description['min_reader']}; this autotrack reads up to "
+                f"{FORMAT_VERSION}. Upgrade autotrack-ml."
+            )
+
+    def run_ids(self) -> list[str]:
+        """All runs, oldest first."""
+        try:
+            names = os.listdir(self.root / "runs")
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if _RUN_ID.fullmatch(name))
+
+    def read(self, run_id: str) -> RunLog:
+        """Everything about one run; see the contract."""
+        folder = self.root / "runs" / run_id
+        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
+            raise RunNotFound(f"there is no run {run_id!r} in {self.root}; `autotrack ls` lists the runs")
+        log = RunLog(run_id)
+        # First whether the writer lives, then what it wrote: a run that ends in between is not taken for killed.
+        log.alive, log.here = is_alive(folder / "alive")
+        try:
+            names = sorted(os.listdir(folder / "journal"))
+        except OSError as error:
+            log.damage.append(f"journal: {error.strerror}")
+            names = []
+        for name in names:
+            if name.endswith(".jsonl"):
+                try:
+                    data = _read_file(folder / "journal" / name)
+                except OSError as error:
+                    log.damage.append(f"{name}: {error.strerror}")
+                    continue
+                entries, damage, unknown = read_journal(name, data, run_id)
+                log.entries += entries
+                log.damage += damage
+                log.unknown += unknown
+        log.entries = by_time(log.entries)
+        return log
+
+    def open(self, run_id: str, path: str) -> BinaryIO:
+        """A stored file; see the contract."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise RunNotFound(f"{run_id!r} is no run id")
+        folder = (self.root / "runs" / run_id).resolve()
+        target = folder / safe_path(path)
+        if not target.parent.resolve().is_relative_to(folder):
+            raise ArtifactPathError(f"{path!r} leads out of the run's folder")
+        return os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+
+
+def _read_file(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "is no plain file")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
+
+
+def read_description(root: Path) -> dict[str, Any] | None:
+    """store.json, or None where there is none yet.
+
+    Raises:
+        StoreError: It is no description of a store.
+    """
+    try:
+        description = json.loads((root / "store.json").read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, RecursionError):
+        description = None
+    if not isinstance(description, dict) or not isinstance(description.get("min_reader", 1), int):
+        raise StoreError(f"{root / 'store.json'} is damaged; restore it, or move the folder away to start a new store")
+    return description
