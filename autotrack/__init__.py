@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         get_run,
         ignored_training,
         in_training,
+        init_store,
         last_run,
         load_model,
         log_artifact,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         start_run,
         training,
     )
-    from autotrack.capture.dataset import describe_data
+    from autotrack.capture.dataset import describe_columns, describe_data
     from autotrack.context import Scope, current_scope, in_scope
     from autotrack.errors import (
         AmbiguousReference,
@@ -59,10 +60,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "autotrack.api": (
         "Training", "active_run", "begin_training", "disable", "enable", "get_run", "ignored_training", "in_training",
+        "init_store",
         "last_run", "load_model", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "runs",
         "set_tags", "start_run", "training",
     ),
-    "autotrack.capture.dataset": ("describe_data",),
+    "autotrack.capture.dataset": ("describe_columns", "describe_data"),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
@@ -105,6 +107,7 @@ __all__ = [
     "active_run",
     "begin_training",
     "current_scope",
+    "describe_columns",
     "describe_data",
     "disable",
     "enable",
@@ -114,6 +117,7 @@ __all__ = [
     "ignored_training",
     "in_scope",
     "in_training",
+    "init_store",
     "is_default",
     "last_run",
     "load_model",

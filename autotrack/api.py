@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from autotrack import config, context, guard, models, plugins, reader
 from autotrack.backends.base import RunSource
+from autotrack.backends.file import FileBackend
 from autotrack.backends.null import NullBackend
-from autotrack.errors import ConfigError, ModelError, NoActiveRun
+from autotrack.errors import ConfigError, ModelError, NoActiveRun, StoreError
 from autotrack.models import conversion
 from autotrack.reader import RunList, RunRecord
 from autotrack.records import Model
@@ -30,6 +31,7 @@ __all__ = [
     "get_run",
     "ignored_training",
     "in_training",
+    "init_store",
     "last_run",
     "load_model",
     "log_artifact",
@@ -279,6 +281,22 @@ def ignored_training(integration: str) -> Iterator[None]:
     """The lines inside are a training that makes no run; neither do trainings in them."""
     with context.training(None, integration):
         yield
+
+
+def init_store(folder: str | os.PathLike[str], *, shared: bool = False) -> bool:
+    """Make a store; False where there is one already.
+
+    Args:
+        folder: Where.
+        shared: For a group: folders 2770, files 0660, whatever the umask of who writes.
+
+    Raises:
+        StoreError: It cannot be made there.
+    """
+    try:
+        return FileBackend(config.find_store(os.fspath(folder))).create(shared)
+    except OSError as error:
+        raise StoreError(f"no store can be made in {os.fspath(folder)}: {error.strerror}") from None
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from autotrack.errors import ConfigError
 from autotrack.facts import ProcessFacts
 from autotrack.integration import Integration
 from autotrack.models import conversion
+from autotrack.recording import flush
 from autotrack.records import Begin
-from autotrack.run import Run, flush, status_of
+from autotrack.run import Run, status_of
 
 __all__ = ["EXIT_WAIT", "Session", "open_backend"]
 
@@ -57,6 +58,7 @@ class Session:
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
         self._facts = ProcessFacts(Redactor(settings.redact))
+        self._allowance = self._allow()
         self._announced = False
         self._error_before = _uncaught()
         self._lock = threading.Lock()
@@ -74,7 +76,19 @@ class Session:
         self.settings = settings
         self._experiment = settings.experiment
         self._facts.redactor = Redactor(settings.redact)
+        self._allowance = self._allow()
         self._register_formats()
+
+    def _allow(self) -> models.Allowance:
+        settings = self.settings
+        return models.Allowance(
+            policy=settings.models,
+            model_bytes=settings.model_max_mb * 1e6,
+            session_bytes=settings.session_max_gb * 1e9,
+            store_bytes=settings.store_max_gb * 1e9,
+            input_example=settings.input_example,
+            measure=getattr(self.backend, "model_bytes", None),
+        )
 
     def _register_formats(self) -> None:
         """Off, no plugin is loaded: a broken one may be why somebody switched autotrack off."""
@@ -104,7 +118,7 @@ class Session:
                 break
             except FileExistsError:  # another process drew the same 40 bits in the same millisecond
                 continue
-        run = Run(writer, begin.name, begin.experiment, models=self.settings.models)
+        run = Run(writer, begin.name, begin.experiment, allowance=self._allowance)
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()

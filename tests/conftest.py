@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,11 @@ for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOT
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Iterator[Callable[..., "subprocess.CompletedProcess[str]"]]:
+def script(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a script as a user would, in a process of its own with ``tmp_path`` as working folder.
 
-    ``script(code, *args, check=True, env={...})`` returns the CompletedProcess; with ``check`` a failure shows its output.
+    ``script(code, *args, check=True, env={...})`` returns the CompletedProcess; with ``check`` a failure shows
+    its output.
     """
 
     def run(code: str, *args: str, check: bool = True, env: dict[str, str] | None = None, timeout: float = 120):
@@ -38,4 +39,4 @@ def script(tmp_path: Path) -> Iterator[Callable[..., "subprocess.CompletedProces
             assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    yield run
+    return run

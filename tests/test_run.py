@@ -11,11 +11,12 @@ import pytest
 
 import autotrack
 from autotrack import values
-from autotrack.backends.file import FileSource
+from autotrack.backends.file_source import FileSource
 from autotrack.backends.memory import MemoryBackend
 from autotrack.reader import read_run
+from autotrack.recording import flush
 from autotrack.records import Begin
-from autotrack.run import Run, flush
+from autotrack.run import Run
 
 
 class Store:

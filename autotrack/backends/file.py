@@ -7,22 +7,20 @@ import hashlib
 import json
 import logging
 import os
-import re
-import stat
 import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
 
-from autotrack.backends.base import RunLog, RunSource, StoredFile, by_time, safe_path
+from autotrack.backends.base import StoredFile, safe_path
+from autotrack.backends.file_source import FileSource, read_description
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.backends.journal import JournalWriter, read_journal
-from autotrack.backends.liveness import HEARTBEAT, identity, is_alive
-from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
+from autotrack.backends.journal import JournalWriter
+from autotrack.backends.liveness import HEARTBEAT, identity
+from autotrack.errors import ArtifactPathError
 from autotrack.records import FORMAT_VERSION, Begin, Record, encode
 
-__all__ = ["FileBackend", "FileRunWriter", "FileSource"]
+__all__ = ["FileBackend", "FileRunWriter"]
 
 LOW_DISK = 1_000_000_000
 """Bytes of free disk below which only records are written, no files."""
@@ -30,7 +28,6 @@ LOW_DISK = 1_000_000_000
 SYNC_AT_EXIT = 1.0
 """Seconds that forcing everything to disk may take at exit."""
 
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 _logger = logging.getLogger("autotrack")
 
 
@@ -72,24 +69,23 @@ class FileBackend:
     def _own(self, folder: Path, make: bool = False) -> None:
         """Make a folder, and give it the store's mode where the umask took some of it."""
         if make:
-            folder.mkdir(self._folder_mode)
+            folder.mkdir(self._folder_mode & 0o777)
         if self._folder_mode != 0o700:
             folder.chmod(self._folder_mode)
 
-    def _prepare(self) -> None:
+    def _prepare(self, shared: bool = False) -> None:
         """Make the store, or check that it is one that we can write."""
         if self._ready and (self.root / "runs").is_dir():
             return
         if not self.root.exists():
             self.root.parent.mkdir(parents=True, exist_ok=True)
-            self.root.mkdir(self._folder_mode, exist_ok=True)
+            self._own(self.root, make=True)
         description = read_description(self.root)
         if description is None:
-            _create_once(
-                self.root / "store.json",
-                json.dumps({"store": os.urandom(8).hex(), "format": FORMAT_VERSION, "min_reader": 1}).encode() + b"\n",
-            )
-            _create_once(self.root / ".gitignore", b"*\n")
+            new = {"store": os.urandom(8).hex(), "format": FORMAT_VERSION, "min_reader": 1}
+            content = json.dumps({**new, "shared": True} if shared else new).encode() + b"\n"
+            _create_once(self.root / "store.json", content, self._file_mode)
+            _create_once(self.root / ".gitignore", b"*\n", self._file_mode)
         elif description.get("shared"):
             self._folder_mode, self._file_mode = 0o2770, 0o660
         runs = self.root / "runs"
@@ -110,6 +106,23 @@ class FileBackend:
             self.root,
             error.strerror or error,
         )
+
+    def create(self, shared: bool = False) -> bool:
+        """Make the store now, for a group where ``shared``; False where there is one already.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        if (self.root / "store.json").exists():
+            return False
+        if shared:
+            self._folder_mode, self._file_mode = 0o2770, 0o660
+        self._prepare(shared)
+        return True
+
+    def model_bytes(self) -> int:
+        """Bytes of all models in the store."""
+        return sum(path.stat().st_size for path in self.root.glob("runs/*/**/models/*/*") if path.is_file())
 
     def working(self, writer: FileRunWriter) -> None:
         """The writer has something that housekeeping must see to."""
@@ -268,12 +281,14 @@ class FileRunWriter:
             self._lost(error)
 
 
-def _create_once(path: Path, content: bytes) -> None:
+def _create_once(path: Path, content: bytes, mode: int) -> None:
     """Make a file whole, unless another process was first."""
     temporary = path.parent / f".{os.urandom(6).hex()}.tmp"
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)
+            if mode & 0o060:
+                os.fchmod(file.fileno(), mode)
         try:
             os.link(temporary, path)
         except FileExistsError:

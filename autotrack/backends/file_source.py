@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from autotrack.backends.base import RunLog, RunSource, by_time, safe_path
+from autotrack.backends.journal import read_journal
+from autotrack.backends.liveness import is_alive
+from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
+from autotrack.records import FORMAT_VERSION
+
+__all__ = ["FileSource", "read_description"]
+
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
+
+
 class FileSource(RunSource):
     """Reads a store while others write to it. Everything in it is untrusted input."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from autotrack.values import to_json, type_name
 
-__all__ = ["HASH_BYTES", "describe_data"]
+__all__ = ["HASH_BYTES", "describe_columns", "describe_data", "first_rows"]
 
 HASH_BYTES = 8_000_000
 """Bytes hashed of each array; a larger one is hashed in evenly spaced blocks, and said to be sampled."""
@@ -25,6 +25,7 @@ _SUMMARY_COLUMNS = 100
 _FRAME_COLUMNS = 1_000  # some 20 us each
 _CLASSES = 50
 _LIST_ITEMS = 100_000
+_KNOWN = ("numpy", "pandas", "polars", "scipy")
 _SPARSE_PARTS = {
     **dict.fromkeys(("csr", "csc", "bsr"), ("data", "indices", "indptr")),
     "coo": ("data", "row", "col"),
@@ -55,6 +56,29 @@ def describe_data(data: Any, target: bool = False) -> dict[str, Any] | None:
     elif kind in (list, tuple) and "numpy" in sys.modules and 0 < len(data) <= _LIST_ITEMS:
         facts.update(_list(data, target))
     return facts
+
+
+def describe_columns(data: Any) -> dict[str, Any]:
+    """Shape, dtypes and column names alone, with null for the number of rows; empty where there are none."""
+    shape = getattr(data, "shape", None)
+    if not isinstance(shape, tuple) or type(data).__module__.partition(".")[0] not in _KNOWN:
+        return {}
+    facts: dict[str, Any] = {"shape": [None, *shape[1:]]}
+    if hasattr(data, "columns"):
+        return {**facts, **_named(list(data.columns), [str(dtype) for dtype in data.dtypes])}
+    return {**facts, "dtype": str(data.dtype)} if hasattr(data, "dtype") else facts
+
+
+def first_rows(data: Any, count: int = 5) -> dict[str, Any]:
+    """The first rows of in-memory data in JSON types: ``rows``, and ``columns`` where they have names."""
+    module, _, _ = type(data).__module__.partition(".")
+    if module == "pandas" and hasattr(data, "columns"):
+        return {"columns": to_json(list(data.columns)), "rows": to_json(data.head(count).to_numpy().tolist())}
+    if module == "polars" and hasattr(data, "columns"):
+        return {"columns": list(data.columns), "rows": to_json([list(row) for row in data.head(count).rows()])}
+    if type(data).__module__ == "numpy" and type(data).__name__ == "ndarray":
+        return {"rows": to_json(data[:count].tolist())}
+    return {"rows": to_json(list(data[:count]))} if type(data) in (list, tuple) else {"type": type_name(type(data))}
 
 
 def _array(array: Any, target: bool) -> dict[str, Any]:

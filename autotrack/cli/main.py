@@ -9,6 +9,8 @@ import click
 
 import autotrack
 from autotrack.cli.demo import demo
+from autotrack.cli.doctor import doctor
+from autotrack.cli.init import init
 from autotrack.cli.ls import ls
 from autotrack.cli.plugins import plugins_command
 from autotrack.cli.show import show
@@ -23,7 +25,7 @@ def group() -> None:
     """Experiment tracking that nobody has to type."""
 
 
-for _command in (ls, show, plugins_command, demo):
+for _command in (ls, show, init, plugins_command, doctor, demo):
     group.add_command(_command)
 
 

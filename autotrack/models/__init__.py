@@ -1,11 +1,11 @@
 """Models on disk: formats, what may be spent on saving, what must be trusted for loading."""
 
-from autotrack.models.budget import Budget, Policy
+from autotrack.models.budget import Allowance, Policy
 from autotrack.models.conversion import convert_later
-from autotrack.models.formats import ModelFormat, Saved, check_name, format_for, load, register_format
+from autotrack.models.formats import ModelFormat, Saved, check_name, format_for, load, register_format, requirements
 
 __all__ = [
-    "Budget",
+    "Allowance",
     "ModelFormat",
     "Policy",
     "Saved",
@@ -14,4 +14,5 @@ __all__ = [
     "format_for",
     "load",
     "register_format",
+    "requirements",
 ]

@@ -1,31 +1,72 @@
-"""What saving a model by itself may cost. A dump cannot be interrupted, so the cost is predicted before."""
+"""What saving models by themselves may cost. A dump cannot be interrupted, so its cost is predicted before."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from autotrack.models.formats import ModelFormat
 
-__all__ = ["MAX_BYTES", "Budget", "Policy"]
+__all__ = ["Allowance", "Policy"]
 
 Policy = Literal["auto", "always", "never"]
 
 MIN_SECONDS = 0.025
 SHARE = 0.1
-MAX_BYTES = 200_000_000
 
 
-class Budget:
-    """At most max(25 ms, 10 % of the training's ``duration`` in seconds), and 200 MB."""
+@dataclass
+class Allowance:
+    """What one process may save by itself, and what it has saved.
 
-    def __init__(self, duration: float) -> None:
-        self.seconds = max(MIN_SECONDS, SHARE * duration)
+    Attributes:
+        policy: ``auto`` keeps to all limits, ``always`` to none, ``never`` saves nothing.
+        model_bytes: Largest model.
+        session_bytes: All models of this process together.
+        store_bytes: All models in the store.
+        input_example: Whether the first rows of the data are kept beside the model.
+        measure: Bytes of models that the store holds; called once, off the training's way.
+    """
 
-    def refuses(self, model: Any, form: ModelFormat) -> str:
-        """Why the model is not to be saved, in words; empty where it may be."""
+    policy: Policy = "auto"
+    model_bytes: float = 200e6
+    session_bytes: float = 5e9
+    store_bytes: float = 20e9
+    input_example: bool = False
+    measure: Callable[[], int] | None = None
+    spent: int = 0
+    in_store: int = 0
+
+    def refuses(self, model: Any, form: ModelFormat, duration: float) -> str:
+        """Why a model is not to be saved, in words; empty where it may be.
+
+        Args:
+            model: The model.
+            form: The format that would save it.
+            duration: Seconds that its training took; a tenth of them may be spent, or 25 ms.
+        """
+        if self.policy != "auto":
+            return "" if self.policy == "always" else "models are switched off"
         seconds, size = form.cost(model)
-        if size > MAX_BYTES:
-            return f"about {size / 1e6:.0f} MB are more than {MAX_BYTES / 1e6:.0f} MB"
-        if seconds > self.seconds:
-            return f"about {seconds * 1e3:.0f} ms are more than the {self.seconds * 1e3:.0f} ms this training allows"
+        allowed = max(MIN_SECONDS, SHARE * duration)
+        if size > self.model_bytes:
+            return f"about {size / 1e6:.0f} MB are more than {self.model_bytes / 1e6:.0f} MB (model_max_mb)"
+        if self.spent + size > self.session_bytes:
+            return f"this process has saved {self.spent / 1e9:.1f} GB of models (session_max_gb)"
+        if self.in_store + self.spent + size > self.store_bytes:
+            return f"the store holds {(self.in_store + self.spent) / 1e9:.1f} GB of models (store_max_gb)"
+        if seconds > allowed:
+            return f"about {seconds * 1e3:.0f} ms are more than the {allowed * 1e3:.0f} ms this training allows"
         return ""
+
+    def spend(self, size: int) -> bool:
+        """Count a model that was saved; True for the first, when the store is to be measured."""
+        first = self.spent == 0
+        self.spent += size
+        return first and self.measure is not None
+
+    def measure_store(self) -> None:
+        """Find out what the store holds already."""
+        if self.measure is not None:
+            self.in_store = max(0, self.measure() - self.spent)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 
 from autotrack.backends.base import safe_path
 from autotrack.errors import ArtifactPathError, ModelError, ModelNotTrusted
 
-__all__ = ["ModelFormat", "Saved", "check_name", "format_for", "load", "register_format"]
+__all__ = ["ModelFormat", "Saved", "check_name", "format_for", "load", "register_format", "requirements"]
 
 Trusted = Collection[str] | bool | None
 
@@ -28,6 +29,15 @@ class Saved(NamedTuple):
     requires: dict[str, str]
     convert_to: str = ""
     stays: str = ""
+
+
+def requirements(saved: Saved) -> bytes:
+    """A requirements.txt that pip accepts, for an environment in which the model can be loaded."""
+    lines = [f"{name}=={version.partition('+')[0]}" for name, version in sorted(saved.requires.items())]
+    if saved.convert_to:
+        lines.append(saved.convert_to)  # reads the safe form that the model is turned into
+    python = ".".join(map(str, sys.version_info[:2]))
+    return "\n".join([f"# Python {python}", *lines, ""]).encode()
 
 
 class ModelFormat(Protocol):

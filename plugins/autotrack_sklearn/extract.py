@@ -235,3 +235,10 @@ def curves(estimator: Any) -> dict[str, list[float]]:
         if isinstance(values, list) and len(values) > 1 and all(_plain_number(value) is not None for value in values):
             found[key] = [float(value) for value in values]
     return found
+
+
+def signature(estimator: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """``inputs`` and ``outputs`` of a fitted estimator: outputs are like the target, or like ``labels_``."""
+    target = arguments.get("y", arguments.get("Y", vars(estimator).get("labels_")))
+    sides = {"inputs": autotrack.describe_columns(arguments.get("X")), "outputs": autotrack.describe_columns(target)}
+    return {name: side for name, side in sides.items() if side}

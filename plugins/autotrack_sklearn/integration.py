@@ -88,7 +88,7 @@ class SklearnIntegration(autotrack.Integration):
             duration = time.perf_counter() - started
             if outcome.exception is None:
                 self._capture_after(training.run, estimator, duration)
-                training.run.capture_model(estimator, "model", duration)
+                self._capture_model(training.run, call, duration)
             training.end(outcome.exception)
 
     def _capture_before(self, run: autotrack.Run, call: autotrack.Call) -> None:
@@ -110,6 +110,13 @@ class SklearnIntegration(autotrack.Integration):
             last = {key: value for key, value in metrics.items() if key not in curves}  # loss_ ends loss_curve_
             facts = {"fitted": fitted} if fitted else None
             run.capture(metrics={**last, "fit_time": duration}, curves=curves, facts=facts)
+
+    def _capture_model(self, run: autotrack.Run, call: autotrack.Call, duration: float) -> None:
+        signature: dict[str, Any] = {}
+        data = call.bound
+        with autotrack.protect("describing a model's inputs and outputs", self.name):
+            signature = extract.signature(call.instance, data)
+        run.capture_model(call.instance, "model", duration, signature=signature, sample=data.get("X"))
 
     def _remember_transformer(self, call: autotrack.Call) -> Steps:
         """A transformer of its own makes no run; the run whose data it made will name it."""

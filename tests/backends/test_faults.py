@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import autotrack
 from autotrack import reader
 from autotrack.backends import file as file_store, journal
-from autotrack.backends.file import FileSource
+from autotrack.backends.file_source import FileSource
 
 # ---- kill -9 --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ import autotrack
 from autotrack import reader, values
 from autotrack.backends import file as file_store, liveness
 from autotrack.backends.base import new_run_id, safe_path
-from autotrack.backends.file import FileBackend, FileSource
+from autotrack.backends.file import FileBackend
+from autotrack.backends.file_source import FileSource
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
 from autotrack.records import Begin, End, Note, encode
 from autotrack.run import Run
