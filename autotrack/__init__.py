@@ -15,18 +15,15 @@ if TYPE_CHECKING:
         begin_training,
         disable,
         enable,
-        get_run,
         ignored_training,
         in_training,
         init_store,
         last_run,
-        load_model,
         log_artifact,
         log_figure,
         log_metrics,
         log_model,
         log_params,
-        runs,
         set_tags,
         start_run,
         training,
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     from autotrack.guard import foreign, protect
     from autotrack.hookspecs import hookimpl
     from autotrack.integration import Integration
+    from autotrack.lookup import get_run, load_model, runs
     from autotrack.models import Saved
     from autotrack.patching import Call, Outcome, PatchSet
     from autotrack.reader import Point, RunList, RunRecord
@@ -59,10 +57,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "autotrack.api": (
-        "Training", "active_run", "begin_training", "disable", "enable", "get_run", "ignored_training", "in_training",
-        "init_store",
-        "last_run", "load_model", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "runs",
-        "set_tags", "start_run", "training",
+        "Training", "active_run", "begin_training", "disable", "enable", "ignored_training", "in_training",
+        "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "set_tags",
+        "start_run", "training",
     ),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
@@ -73,6 +70,7 @@ _HOMES = {
     "autotrack.guard": ("foreign", "protect"),
     "autotrack.hookspecs": ("hookimpl",),
     "autotrack.integration": ("Integration",),
+    "autotrack.lookup": ("get_run", "load_model", "runs"),
     "autotrack.models": ("Saved",),
     "autotrack.patching": ("Call", "Outcome", "PatchSet"),
     "autotrack.reader": ("Point", "RunList", "RunRecord"),

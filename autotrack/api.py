@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from autotrack import config, context, guard, models, plugins, reader
-from autotrack.backends.base import RunSource
+from autotrack import config, context, guard, plugins
 from autotrack.backends.file import FileBackend
 from autotrack.backends.null import NullBackend
-from autotrack.errors import ConfigError, ModelError, NoActiveRun, StoreError
-from autotrack.models import conversion
-from autotrack.reader import RunList, RunRecord
-from autotrack.records import Model
+from autotrack.errors import ConfigError, NoActiveRun, StoreError
 from autotrack.run import Run
-from autotrack.session import Session, open_backend
+from autotrack.session import Session
 
 __all__ = [
     "Training",
@@ -28,25 +22,20 @@ __all__ = [
     "begin_training",
     "disable",
     "enable",
-    "get_run",
     "ignored_training",
     "in_training",
     "init_store",
     "last_run",
-    "load_model",
     "log_artifact",
     "log_figure",
     "log_metrics",
     "log_model",
     "log_params",
-    "runs",
+    "session_in_use",
     "set_tags",
     "start_run",
     "training",
 ]
-
-CONVERSION_WAIT = 60.0
-"""Seconds that ``load_model`` waits for a model of this very process to get its safe form."""
 
 _lock = threading.RLock()
 _session: Session | None = None
@@ -60,6 +49,11 @@ def _current() -> Session:
             _session = Session(config.resolve())
             atexit.register(_at_exit)
         return _session
+
+
+def session_in_use() -> Session | None:
+    """This process's session, if one has been made."""
+    return _session
 
 
 def _at_exit() -> None:
@@ -297,99 +291,3 @@ def init_store(folder: str | os.PathLike[str], *, shared: bool = False) -> bool:
         return FileBackend(config.find_store(os.fspath(folder))).create(shared)
     except OSError as error:
         raise StoreError(f"no store can be made in {os.fspath(folder)}: {error.strerror}") from None
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
-
-
-def _source(store: str | os.PathLike[str] | None) -> RunSource:
-    if store is not None:
-        backend: Any = open_backend(os.fspath(store))
-    elif _session is not None:
-        backend = _session.backend
-    else:
-        backend = open_backend(config.resolve().store)
-    if isinstance(backend, NullBackend):
-        backend = open_backend(config.resolve().store)
-    source: RunSource = backend.source()
-    return source
-
-
-def runs(
-    experiment: str | None = None, limit: int | None = None, *, store: str | os.PathLike[str] | None = None
-) -> RunList:
-    """Recorded runs, newest first.
-
-    Args:
-        experiment: Only those of this experiment.
-        limit: At most so many.
-        store: Where to look. Default: the store in use, else the one found from here.
-    """
-    return reader.list_runs(_source(store), experiment, limit)
-
-
-def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunRecord:
-    """One recorded run.
-
-    Args:
-        ref: Its id, a unique beginning of it or of its random part, its name, ``@last``, ``@max:accuracy`` or
-            ``@min:loss``.
-        store: As for ``runs``.
-
-    Raises:
-        RunNotFound: There is none.
-        AmbiguousReference: There are several; the message lists them.
-    """
-    return reader.find_run(_source(store), ref)
-
-
-def load_model(
-    ref: str, trusted: list[str] | bool | None = None, *, store: str | os.PathLike[str] | None = None
-) -> Any:
-    """Load a recorded model. Nothing is unpickled, and no unknown type is made, without the caller's word.
-
-    Args:
-        ref: A run as for ``get_run``, or ``<run>/<model name>`` where a run has several.
-        trusted: Names of types that you vouch for; True for the whole file, whatever is in it.
-        store: As for ``runs``.
-
-    Raises:
-        RunNotFound: There is no such run.
-        ModelNotTrusted: More would have to be trusted; the message says what.
-        ModelError: The run has no such model, or the file is not what was saved.
-    """
-    source = _source(store)
-    ref, _, name = ref.partition("/")
-    run, model = _find_model(source, ref, name)
-    deadline = time.monotonic() + CONVERSION_WAIT
-    while _gets_safe(run, model, trusted) and time.monotonic() < deadline:
-        time.sleep(0.05)
-        run, model = _find_model(source, run.id, name)
-    try:
-        with run._open(model.path) as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise ModelError(f"the file of model {model.name!r} of run {run.name} is gone: {model.path}") from None
-    if hashlib.sha256(data).hexdigest() != model.sha256:
-        raise ModelError(f"{model.path} of run {run.name} is not the file that was saved (its sha256 differs)")
-    for form in plugins.model_formats():
-        models.register_format(form)
-    return models.load(data, model.format, trusted, f"model {model.name!r} of run {run.name}")
-
-
-def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Model]:
-    run = reader.find_run(source, ref)
-    if not run.models:
-        why = "; ".join(text for _, text in run.notes if "model" in text)
-        raise ModelError(f"run {run.name} has no model" + (f": {why}" if why else ""))
-    if name not in run.models and (name or len(run.models) > 1):
-        have = ", ".join(f"{run.id}/{known}" for known in run.models)
-        raise ModelError(f"run {run.name} has no single model {name!r}; name one of: {have}")
-    return run, run.models[name] if name else next(iter(run.models.values()))
-
-
-def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:
-    """Whether a pickle of this process is still to be turned into its safe form by the helper."""
-    ours = _session is not None and run.session == _session.id
-    waits = ours and trusted is not True and model.format == "pickle" and not model.stays
-    return waits and conversion.under_way(model.sha256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -90,7 +91,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         words = value.split(separator) if isinstance(value, str) else value
         if not isinstance(words, (list, tuple)) or not all(isinstance(item, str) for item in words):
             raise ConfigError(f"{name} in {source} must be a list of texts, not {value!r}")
-        return tuple(item.strip() for item in words if item.strip())
+        items = tuple(item.strip() for item in words if item.strip())
+        return items if name == "integrations" else _patterns(items, source)
     if name in _BOOLEANS:
         return _boolean(name, value, source)
     if name in _NUMBERS:
@@ -98,6 +100,15 @@ def _checked(name: str, value: Any, source: str) -> Any:
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
     return os.fspath(value)
+
+
+def _patterns(items: tuple[str, ...], source: str) -> tuple[str, ...]:
+    for item in items:
+        try:
+            re.compile(item)
+        except re.error as error:
+            raise ConfigError(f"redact in {source}: {item!r} is no regular expression: {error}") from None
+    return items
 
 
 def _number(name: str, value: Any, source: str) -> float:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autotrack import guard
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.capture.environment import describe_environment
-from autotrack.capture.git import git_state
-from autotrack.capture.randomness import describe_randomness
-from autotrack.capture.redact import Redactor
 from autotrack.capture.source import entry_script, entry_source, in_notebook
 from autotrack.run import Run
+
+if TYPE_CHECKING:
+    from autotrack.capture.redact import Redactor
 
 __all__ = ["ProcessFacts"]
 
@@ -27,9 +27,16 @@ __all__ = ["ProcessFacts"]
 class ProcessFacts:
     """Facts and code of this process."""
 
-    def __init__(self, redactor: Redactor) -> None:
-        self.redactor = redactor
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = patterns
         self._reset()
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What all captured text passes."""
+        from autotrack.capture.redact import Redactor  # noqa: PLC0415  enable() does not need it
+
+        return Redactor(self.patterns)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -43,6 +50,8 @@ class ProcessFacts:
 
     def give(self, run: Run) -> None:
         """Have the facts in this run, now or as soon as they are there; and the random states as they are now."""
+        from autotrack.capture.randomness import describe_randomness  # noqa: PLC0415  enable() does not need it
+
         if os.getpid() != self._pid:  # a forked child: its own process, its own facts
             self._reset()
         with self._lock:
@@ -58,6 +67,9 @@ class ProcessFacts:
         run.capture(facts={**facts, "random": describe_randomness()})
 
     def _capture(self) -> None:
+        from autotrack.capture.environment import describe_environment  # noqa: PLC0415  on this thread, not at enable()
+        from autotrack.capture.git import git_state  # noqa: PLC0415
+
         with guard.protect("capturing the environment"):
             self._found(describe_environment(self._folder, self._script, self.redactor))
         with guard.protect("asking git"):

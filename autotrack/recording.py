@@ -22,7 +22,6 @@ from autotrack import models, values
 from autotrack.backends.base import RunWriter, safe_path
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullRun
-from autotrack.capture.dataset import first_rows
 from autotrack.guard import foreign, guarded
 from autotrack.records import (
     Artifact,
@@ -259,6 +258,8 @@ class Recording:
             housekeeper.submit(self._allowance.measure_store)
         beside = {"requirements.txt": models.requirements(saved)}
         if self._allowance.input_example and sample is not None:
+            from autotrack.capture.dataset import first_rows  # noqa: PLC0415  seldom asked for
+
             beside["input_example.json"] = json.dumps(first_rows(sample)).encode()
         housekeeper.submit(partial(self._store_beside, folder, beside))
         if saved.convert_to:

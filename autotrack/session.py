@@ -13,7 +13,6 @@ from autotrack.backends.file import FileBackend
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
-from autotrack.capture.redact import Redactor
 from autotrack.capture.source import in_notebook
 from autotrack.config import Settings, default_experiment, find_store
 from autotrack.errors import ConfigError
@@ -57,7 +56,7 @@ class Session:
         self.backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
-        self._facts = ProcessFacts(Redactor(settings.redact))
+        self._facts = ProcessFacts(settings.redact)
         self._allowance = self._allow()
         self._announced = False
         self._error_before = _uncaught()
@@ -75,7 +74,7 @@ class Session:
             self.backend = backend
         self.settings = settings
         self._experiment = settings.experiment
-        self._facts.redactor = Redactor(settings.redact)
+        self._facts = ProcessFacts(settings.redact) if settings.redact != self._facts.patterns else self._facts
         self._allowance = self._allow()
         self._register_formats()
 

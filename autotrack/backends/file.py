@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -322,6 +321,8 @@ def _free(folder: Path) -> int:
 
 def _copy(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:
     """Write ``source`` to a new file; (size, sha256)."""
+    import hashlib  # noqa: PLC0415  enable() does not need it
+
     digest = hashlib.sha256()
     size = 0
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from autotrack import guard
 from autotrack.backends.base import RunWriter
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.records import Model
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["close", "convert_later", "under_way"]
 
@@ -92,6 +94,8 @@ def _write(pipe: IO[bytes], data: bytes) -> None:
 
 def _start() -> subprocess.Popen[bytes]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    import subprocess  # noqa: PLC0415  only where a model is saved
+
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "autotrack.helper"],
         stdin=subprocess.PIPE,
