@@ -19,6 +19,7 @@ STORE_FOLDER = ".autotrack"
 _BOOLEANS = ("training_metrics", "input_example", "announce")
 _NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb")
 _LISTS = ("integrations", "redact")
+_VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: they are read before any setting
 _CHOICES = {"mode": ("on", "off"), "models": ("auto", "always", "never")}
 
 
@@ -130,8 +131,27 @@ def _boolean(name: str, value: Any, source: str) -> bool:
 
 
 def _from_environment() -> Mapping[str, str]:
-    found = {name: os.environ.get(f"AUTOTRACK_{name.upper()}", "") for name in _NAMES}
+    found = {}
+    for variable, value in os.environ.items():
+        if variable.startswith("AUTOTRACK_"):
+            name = variable.removeprefix("AUTOTRACK_").lower()
+            if name in _NAMES and variable.isupper():
+                found[name] = value
+            elif name not in _VARIABLES:
+                _misspelt(variable, name)
     return {name: value for name, value in found.items() if value}
+
+
+def _misspelt(variable: str, name: str) -> None:
+    """Raise for a variable that is nearly one of ours. Others are left alone: they may be a plugin's, or what
+    Kubernetes sets for a service that is called autotrack."""
+    import difflib  # noqa: PLC0415  only where there is something odd
+
+    near = difflib.get_close_matches(name, (*_NAMES, *_VARIABLES), 1, 0.7)
+    if near:
+        raise ConfigError(
+            f"{variable} in the environment is no setting of autotrack; did you mean AUTOTRACK_{near[0].upper()}?"
+        )
 
 
 def _parents() -> Iterator[Path]:

@@ -57,7 +57,7 @@ class Scope:
 
 _scope: ContextVar[Scope | None] = ContextVar("autotrack_scope", default=None)
 _last: ContextVar[RunLike | None] = ContextVar("autotrack_last_run", default=None)
-_lock = threading.Lock()
+_lock = threading.RLock()
 _explicit: list[RunLike] = []
 _of_main_thread: list[RunLike] = []
 _last_of_process: list[RunLike] = []
@@ -84,9 +84,8 @@ def explicit_run() -> RunLike | None:
     scope = current_scope()
     if scope is not None and not scope.integration:
         return scope.run
-    # The context has none: the main thread's, unless there are several to choose from.
-    running = [run for run in _of_main_thread if not run.ended]
-    return running[0] if len(running) == 1 else None
+    # The context has none: the main thread's, the innermost one.
+    return next((run for run in reversed(_of_main_thread) if not run.ended), None)
 
 
 def explicit_runs() -> list[RunLike]:

@@ -21,7 +21,10 @@ from autotrack.run import Run
 if TYPE_CHECKING:
     from autotrack.capture.redact import Redactor
 
-__all__ = ["ProcessFacts"]
+__all__ = ["EXIT_WAIT", "ProcessFacts"]
+
+EXIT_WAIT = 2.0
+"""Seconds that the exit may wait for facts that are still being captured."""
 
 
 class ProcessFacts:
@@ -37,6 +40,10 @@ class ProcessFacts:
         from autotrack.capture.redact import Redactor  # noqa: PLC0415  enable() does not need it
 
         return Redactor(self.patterns)
+
+    def clean(self, text: str) -> str:
+        """``text`` without its secrets."""
+        return self.redactor.text(text)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -64,41 +71,63 @@ class ProcessFacts:
             else:
                 housekeeper.submit(partial(self._give_code, run))
             facts = dict(self._facts)
-        run.capture(facts={**facts, "random": describe_randomness()})
+        with guard.protect("reading the random states"):
+            facts["random"] = describe_randomness()
+        run.capture(facts=facts)
 
     def _capture(self) -> None:
         from autotrack.capture.environment import describe_environment  # noqa: PLC0415  on this thread, not at enable()
         from autotrack.capture.git import git_state  # noqa: PLC0415
+        from autotrack.capture.hardware import describe_hardware  # noqa: PLC0415
+        from autotrack.capture.packages import installed_packages  # noqa: PLC0415
 
         with guard.protect("capturing the environment"):
-            self._found(describe_environment(self._folder, self._script, self.redactor))
-        with guard.protect("asking git"):
-            state = git_state(self._folder)
+            self._found("environment", describe_environment(self._folder, self._script, self.redactor))
+        with guard.protect("listing packages"):
+            self._found("packages", self._clean(installed_packages()))
+        with guard.protect("describing the machine"):  # asks a driver, which may be slow
+            self._found("hardware", describe_hardware())
+        with guard.protect("asking git"):  # slowest in a large work tree
+            state = git_state(self._folder, lambda known: self._found("git", self._clean(known)))
             if state is not None:
-                self._found({"git": {key: self._clean(value) for key, value in state.facts.items()}})
+                self._found("git", self._clean(state.facts))
                 if state.patch:
-                    self._code["changes.patch"] = self.redactor.text(state.patch).encode("utf-8", "replace")
+                    self._code["changes.patch"] = self._encoded(state.patch)
         with self._lock:
             self._state = "complete"
             waiting, self._waiting = self._waiting, []
         for run in waiting:
             self._give_code(run)
 
-    def _found(self, facts: dict[str, Any]) -> None:
+    def _found(self, section: str, facts: dict[str, Any]) -> None:
         with self._lock:
-            self._facts.update(facts)
+            self._facts[section] = facts
             waiting = list(self._waiting)
         for run in waiting:
-            run.capture(facts=facts)
+            run.capture(facts={section: facts})
 
     def _give_code(self, run: Run) -> None:
         with guard.protect("storing the code"):
             if in_notebook() or not self._code.keys() - {"changes.patch"}:  # cells have been run since
                 source = entry_source(self._script)
                 if source is not None:
-                    self._code[source[0]] = self.redactor.text(source[1]).encode("utf-8", "replace")
+                    self._code[self.redactor.text(source[0])] = self._encoded(source[1])
             for name, content in self._code.items():
                 run.capture_code(name, content)
 
+    def _encoded(self, text: str) -> bytes:
+        return self.redactor.text(text).encode("utf-8", "surrogateescape")
+
     def _clean(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._clean(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._clean(item) for item in value]
         return self.redactor.text(value) if isinstance(value, str) else value
+
+    def close(self) -> None:
+        """At exit: wait for what is still being captured, but not long."""
+        if not housekeeper.wait_idle(EXIT_WAIT):
+            from autotrack.capture.git import stop  # noqa: PLC0415  only a git that hangs takes so long
+
+            stop()

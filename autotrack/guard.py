@@ -43,7 +43,7 @@ FAILURE_LIMIT = 5
 quarantined: set[str] = set()
 failures: Counter[str] = Counter()
 _logger = logging.getLogger("autotrack")
-_lock = threading.Lock()
+_lock = threading.RLock()  # a weakref callback may come back here in the same thread
 _told: set[str] = set()
 
 

@@ -1,4 +1,4 @@
-"""The helper process: ``python -m autotrack.helper``, jobs as JSON lines on stdin. See ``models.conversion``."""
+"""The helper process: ``python -m autotrack.helper FD``, jobs as JSON lines of a file. See ``models.conversion``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from autotrack.backends.journal import JournalWriter
 from autotrack.errors import ModelError
 from autotrack.guard import protect
+from autotrack.models.conversion import DONE_BYTES
 from autotrack.models.formats import ModelFormat
 from autotrack.plugins import model_formats
 from autotrack.records import Model, Record, encode
@@ -18,7 +21,7 @@ from autotrack.records import Model, Record, encode
 __all__ = ["convert", "main"]
 
 
-def convert(job: dict[str, str], form: ModelFormat) -> None:
+def convert(job: dict[str, Any], form: ModelFormat) -> None:
     """Do one job: the safe file first, then the record that names it, then the pickle goes.
 
     Where the model cannot be turned it stays a pickle, and its newest record says why.
@@ -31,7 +34,8 @@ def convert(job: dict[str, str], form: ModelFormat) -> None:
     journal = JournalWriter(folder / "journal", job["run"], source.stat().st_mode & 0o777)
     model = Model(
         t=journal.elapsed(), c=job["child"], name=job["name"], format="pickle", path=job["path"], size=len(data),
-        sha256=job["sha256"], cls=job["cls"],
+        sha256=job["sha256"], cls=job["cls"], requires=job.get("requires", {}),
+        signature=job.get("signature", {}),
     )  # fmt: skip
     try:
         if hashlib.sha256(data).hexdigest() != job["sha256"]:
@@ -59,16 +63,28 @@ def _append(journal: JournalWriter, record: Record) -> None:
     journal.release()
 
 
+def _lines(fd: int) -> Iterator[bytes]:
+    """Jobs as they come, until stdin is closed and all are done."""
+    offset, rest, more = DONE_BYTES, b"", True
+    while more:
+        more = bool(os.read(0, 4096))  # says when to look: a file does not
+        while block := os.pread(fd, 1 << 16, offset):
+            offset += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+
+
 def main() -> None:
     """Work until stdin is closed."""
-
+    fd = int(sys.argv[1])
     os.nice(10)
     formats = {form.name: form for form in model_formats()}
-    for line in sys.stdin:
+    for done, line in enumerate(_lines(fd), 1):
         with protect("the helper process"):
             job = json.loads(line)
             if job["to"] in formats:
                 convert(job, formats[job["to"]])
+        os.pwrite(fd, b"%*d" % (DONE_BYTES, done), 0)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,10 @@ class Integration:
         """Whether it records, and if not why."""
         if self.name in guard.quarantined:
             return "dropped after errors"
-        if self._state == "waiting for its framework" and importlib.util.find_spec(self.minimum[0]) is None:
-            return "framework missing"
-        return self._state
+        package = self.minimum[0]
+        if self._state != "waiting for its framework" or package in sys.modules:
+            return self._state
+        return "framework missing" if importlib.util.find_spec(package) is None else self._state
 
     def install(self, module: ModuleType, patches: PatchSet) -> None:
         """Put patches in. Called when ``module`` has been imported; must not import anything heavy."""
@@ -72,12 +73,18 @@ class Integration:
 
     def _imported(self, module: ModuleType) -> None:
         package, wanted = self.minimum
-        found = getattr(sys.modules.get(package), "__version__", "")
+        found = str(getattr(sys.modules.get(package), "__version__", ""))
         if found and _numbers(found) < _numbers(wanted):
             self._state, self.reason = "wrong version", f"{package} {found} is older than {wanted}"
             return
         with guard.protect(f"patching {module.__name__} for {self.name!r}", self.name):
-            self.install(module, self.patches)
+            try:
+                self.install(module, self.patches)
+            except BaseException as error:  # half a framework is not recorded
+                self._state, self.reason = "dropped after errors", f"{type(error).__name__}: {error}"
+                self.patches.undo()
+                raise
+        if self._state != "dropped after errors":
             self._state, self.reason = "active", f"{package} {found}, {len(self.patches)} patches"
 
 

@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,8 @@ class Plugin:
         name: Its name; ``AUTOTRACK_PLUGINS``, a comma-separated allow-list, speaks of it.
         value: The module that it names.
         distribution: Name and version of the distribution that it comes with.
-        status: ``loaded``, ``blocked`` or ``import error``.
-        reason: Why it is not loaded, in words.
+        status: ``loaded``, ``blocked``, ``import error`` or ``dropped after errors``.
+        reason: Why it is not loaded, or what of it is not used, in words.
         offers: What it offers, by hook.
     """
 
@@ -80,8 +80,21 @@ def _register(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoin
     for caller in manager.get_hookcallers(module) or ():
         for implementation in caller.get_hookimpls():
             if implementation.plugin is module:
-                place = f"plugin {entry.name!r}, {caller.name}"
-                implementation.function = guard.guarded(place)(implementation.function)  # type: ignore[misc]
+                implementation.function = _noting(implementation.function, plugin, caller.name)  # type: ignore[misc]
+
+
+def _noting(function: Callable[..., Any], plugin: Plugin, hook: str) -> Callable[..., Any]:
+    """A hook's implementation whose errors are noted in its plugin and go no further."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            plugin.status, plugin.reason = "dropped after errors", f"{hook} raised {type(error).__name__}: {error}"
+            raise
+
+    return guard.guarded(f"plugin {plugin.name!r}, {hook}")(call)
 
 
 def _distribution(entry: importlib.metadata.EntryPoint) -> str:
@@ -125,9 +138,17 @@ def offered() -> list[tuple[str, Integration]]:
             for attribute in ("name", "modules", "minimum", "patches"):
                 getattr(integration, attribute)  # a base class or its constructor may have been forgotten
             if integration.name in taken:
-                raise ValueError(f"plugin {taken[integration.name][0]!r} has an integration of this name already")
+                why = f"plugin {taken[integration.name][0]!r} has an integration of this name already"
+                _note(plugin, f"{integration.name!r} is not used: {why}")
+                raise ValueError(why)
             taken[integration.name] = plugin, integration
     return list(taken.values())
+
+
+def _note(name: str, reason: str) -> None:
+    for plugin in found():
+        if plugin.name == name:
+            plugin.reason = reason
 
 
 def integrations() -> list[Integration]:

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -51,7 +51,13 @@ class Recording:
     """Counts of what was logged to one run, and the records that it becomes. See ``run.Run``."""
 
     def __init__(
-        self, writer: RunWriter, name: str, experiment: str, child: str = "", allowance: models.Allowance | None = None
+        self,
+        writer: RunWriter,
+        name: str,
+        experiment: str,
+        child: str = "",
+        allowance: models.Allowance | None = None,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self.id = f"{writer.run_id}.{child}" if child else writer.run_id
         self.name = name
@@ -62,6 +68,7 @@ class Recording:
         self._child = child
         self._top = self  # the run whose files these are
         self._allowance = allowance or models.Allowance()
+        self._clean = clean  # takes secrets out of text that nobody wrote into the record by hand
         self._started = time.monotonic()
         self._pid = os.getpid()
         self._lock = threading.RLock()
@@ -90,7 +97,7 @@ class Recording:
     @guarded("a note")
     def note(self, text: str, level: str = "info") -> None:
         """Say in the record what a person should know."""
-        self._write([Note(t=self._writer.elapsed(), text=text, level=level)])
+        self._write([Note(t=self._writer.elapsed(), text=self._clean(text), level=level)])
 
     def _write(self, records: Sequence[Record]) -> None:
         if self._child:
@@ -274,8 +281,8 @@ class Recording:
     def _end(self, error: BaseException | None) -> None:
         failure = None
         if error is not None and self.status != "finished":
-            text = "".join(traceback.format_exception(error))
-            failure = Failure(values.type_name(type(error)), _text_of(error), text[-values.MAX_TEXT * 4 :])
+            text = self._clean("".join(traceback.format_exception(error))[-values.MAX_TEXT * 4 :])
+            failure = Failure(values.type_name(type(error)), self._clean(_text_of(error)), text)
         summary = self._summary()
         end = End(
             t=self._writer.elapsed(),

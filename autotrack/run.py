@@ -156,7 +156,7 @@ class Run(Recording):
         if os.getpid() != self._pid:  # numbers are the parent's; a forked child makes its own
             number = f"{number}-{os.urandom(3).hex()}"
         key = f"{self._child}.{number}" if self._child else number
-        child = Run(self._writer, name, self.experiment, key, self._allowance)
+        child = Run(self._writer, name, self.experiment, key, self._allowance, self._clean)
         child._top = self._top
         child._write([Begin(t=self._writer.elapsed(), name=name, experiment=self.experiment)])
         return child

@@ -10,7 +10,6 @@ import time
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
-from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
 from autotrack.capture.source import in_notebook
@@ -23,10 +22,7 @@ from autotrack.recording import flush
 from autotrack.records import Begin
 from autotrack.run import Run, status_of
 
-__all__ = ["EXIT_WAIT", "Session", "open_backend"]
-
-EXIT_WAIT = 2.0
-"""Seconds that the exit may wait for facts that are still being captured."""
+__all__ = ["Session", "open_backend"]
 
 AnyBackend = FileBackend | MemoryBackend | NullBackend
 
@@ -75,7 +71,9 @@ class Session:
         self.settings = settings
         self._experiment = settings.experiment
         self._facts = ProcessFacts(settings.redact) if settings.redact != self._facts.patterns else self._facts
+        spent = self._allowance.spent  # the session's cap is not raised by enabling anew
         self._allowance = self._allow()
+        self._allowance.spent = spent
         self._register_formats()
 
     def _allow(self) -> models.Allowance:
@@ -100,7 +98,7 @@ class Session:
     ) -> Run:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
         if not self._experiment:
-            self._experiment = default_experiment()
+            self._experiment = self._facts.clean(default_experiment())  # a script's name may be telling
         for integration in self.integrations:
             self._verify(integration)
         while True:
@@ -117,7 +115,7 @@ class Session:
                 break
             except FileExistsError:  # another process drew the same 40 bits in the same millisecond
                 continue
-        run = Run(writer, begin.name, begin.experiment, allowance=self._allowance)
+        run = Run(writer, begin.name, begin.experiment, allowance=self._allowance, clean=self._facts.clean)
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()
@@ -166,7 +164,7 @@ class Session:
         for run in context.explicit_runs():
             if isinstance(run, Run):
                 run.end(status_of(error), error)
-        housekeeper.wait_idle(EXIT_WAIT)
+        self._facts.close()
         flush()
         conversion.close()
         self.backend.close()

@@ -52,7 +52,6 @@ def test_outside_everything_there_is_none():
     assert context.current_run() is None
     assert context.current_scope() is None
     assert context.training_scope() is None
-    assert context.last_run() is None
 
 
 def test_runs_nest():
@@ -159,11 +158,11 @@ def test_a_thread_falls_back_to_the_only_explicit_run():
     assert in_thread(context.explicit_run) is run
 
 
-def test_never_to_one_of_two():
+def test_of_several_it_is_the_innermost():
     opened("first")
     second = opened("second")
-    assert in_thread(context.current_run) is None
-    assert in_thread(context.explicit_run) is None
+    assert in_thread(context.current_run) is second
+    assert in_thread(context.explicit_run) is second
     second.end()
     assert in_thread(context.current_run).name == "first"
 

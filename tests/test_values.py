@@ -140,7 +140,22 @@ def test_paths_are_text():
         (numpy.ones((1, 2)).view(numpy.recarray), {"$array": {"shape": [1, 2], "dtype": "float64"}}),
         (numpy.random.RandomState(0), {"$type": "numpy.random.mtrand.RandomState"}),
     ],
-    ids=str,
+    # Explicit: some have addresses in their text, and workers of pytest-xdist must agree on the names.
+    ids=[
+        "float32",
+        "nan",
+        "int64",
+        "bool",
+        "str",
+        "vector",
+        "matrix",
+        "scalar",
+        "large",
+        "object",
+        "masked",
+        "record",
+        "random state",
+    ],
 )
 def test_numpy(value, expected):
     result = to_json(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import time
 import weakref
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from autotrack.backends.base import StoredFile, safe_path
+from autotrack.backends.contents import Contents
 from autotrack.backends.file_source import FileSource, read_description
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.journal import JournalWriter
@@ -40,6 +42,7 @@ class FileBackend:
         self._ready = False
         self._failed: set[int | None] = set()
         self._busy: dict[int, FileRunWriter] = {}
+        self.contents = Contents()
         self._lost_records = 0
         self._lost_runs: set[str] = set()
         _backends.add(self)
@@ -112,16 +115,31 @@ class FileBackend:
         Raises:
             OSError: It cannot be made.
         """
-        if (self.root / "store.json").exists():
+        description = read_description(self.root)
+        if description is not None:
+            if shared and not description.get("shared"):
+                raise FileExistsError(errno.EEXIST, "there is a store already, and it is not shared")
             return False
         if shared:
             self._folder_mode, self._file_mode = 0o2770, 0o660
         self._prepare(shared)
         return True
 
-    def model_bytes(self) -> int:
-        """Bytes of all models in the store."""
-        return sum(path.stat().st_size for path in self.root.glob("runs/*/**/models/*/*") if path.is_file())
+    def model_bytes(self, seconds: float = math.inf) -> int:
+        """Bytes of all models in the store; in a large one what a random part of its runs says in so many seconds."""
+        deadline = time.monotonic() + seconds
+        try:
+            names = os.listdir(self.root / "runs")
+        except OSError:
+            return 0
+        names.sort(key=lambda name: name.partition("-")[2])  # by the random part of the id
+        size = seen = 0
+        for name in names:
+            size += _model_bytes(os.path.join(self.root, "runs", name))
+            seen += 1
+            if time.monotonic() > deadline:
+                break
+        return size * len(names) // max(1, seen)
 
     def working(self, writer: FileRunWriter) -> None:
         """The writer has something that housekeeping must see to."""
@@ -204,6 +222,8 @@ class FileRunWriter:
             fd = os.open(alive, os.O_WRONLY | os.O_CREAT, self._mode)
             try:
                 os.write(fd, json.dumps(identity()).encode())
+                if self._mode & 0o060:  # a shared store: whatever the umask says
+                    os.fchmod(fd, self._mode)
             finally:
                 os.close(fd)
 
@@ -256,17 +276,19 @@ class FileRunWriter:
             _make_parents(self.folder, target.parent, self._backend)
             temporary = target.parent / f".{os.urandom(6).hex()}.tmp"
             try:
-                size, digest = _copy(source, temporary, self._mode)
+                known = self._backend.contents.link(source, temporary) if isinstance(source, bytes) else None
+                stored = StoredFile(str(path), *(known or _copy(source, temporary, self._mode)))
                 temporary.rename(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+                if isinstance(source, bytes):
+                    self._backend.contents.remember(target, stored)
+            finally:
+                temporary.unlink(missing_ok=True)  # also there where both were links to one file
         except OSError as error:
             if not isinstance(source, bytes) and error.filename == os.fspath(source):
                 raise  # what the user named is not there
             self._backend.failed(error, 0, self.run_id)
             return None
-        return StoredFile(str(path), size, digest)
+        return stored
 
     def close(self) -> None:
         """The run has ended: seal it; ``alive`` goes, the descriptor with the next round of housekeeping."""
@@ -312,6 +334,22 @@ def _make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
         except FileExistsError:
             if not new.is_dir():
                 raise
+
+
+def _model_bytes(run: str) -> int:
+    """Bytes of the models of a run and of its children."""
+    try:
+        children = [os.path.join(run, "children", name) for name in os.listdir(os.path.join(run, "children"))]
+    except OSError:  # most runs have none
+        children = []
+    size = 0
+    for folder in (run, *children):
+        try:
+            for model in os.scandir(os.path.join(folder, "models")):
+                size += sum(file.stat().st_size for file in os.scandir(model) if file.is_file(follow_symlinks=False))
+        except OSError:  # no models, or just being deleted
+            continue
+    return size
 
 
 def _free(folder: Path) -> int:

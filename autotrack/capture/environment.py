@@ -1,4 +1,4 @@
-"""This process in its environment: Python, platform, user, host, command, packages, variables on the allow-list."""
+"""This process in its environment: Python, platform, user, host, command, variables on the allow-list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autotrack.capture.hardware import describe_hardware
-from autotrack.capture.packages import installed_packages
 from autotrack.capture.redact import Redactor
 from autotrack.capture.source import command_line
 
@@ -40,21 +38,17 @@ ALLOWED = (
 
 
 def describe_environment(folder: Path, script: str, redactor: Redactor) -> dict[str, Any]:
-    """Sections ``environment``, ``hardware`` and ``packages``, for ``script`` run in ``folder``."""
+    """The section ``environment``, for ``script`` run in ``folder``."""
     return {
-        "environment": {
-            "python": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "platform": _platform(),
-            "host": platform.node(),
-            "user": _user(),
-            "script": redactor.text(script),
-            "command": redactor.argv(command_line()),
-            "folder": redactor.text(str(folder)),
-            "variables": allowed_variables(os.environ, redactor),
-        },
-        "hardware": describe_hardware(),
-        "packages": {name: redactor.text(version) for name, version in installed_packages().items()},
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": _platform(),
+        "host": platform.node(),
+        "user": _user(),
+        "script": redactor.text(script),
+        "command": redactor.argv(command_line()),
+        "folder": redactor.text(str(folder)),
+        "variables": allowed_variables(os.environ, redactor),
     }
 
 

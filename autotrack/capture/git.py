@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +59,7 @@ _DIFF = (
 _KEPT = re.compile(r"GIT_(?:CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|CONFIG_(?:GLOBAL|(?:NO)?SYSTEM))")
 
 _running: set[subprocess.Popen[bytes]] = set()
+_stopped = threading.Event()
 
 
 class GitState(NamedTuple):
@@ -87,7 +89,9 @@ class _Git:
     def run(self, *arguments: str, limit: int = 10_000_000) -> bytes | None:
         """Output of a command, its first ``limit`` bytes; None where it fails or time is up."""
         program = shutil.which("git")  # looking it up itself, subprocess would touch the warnings filters
-        if program is None or not os.path.isabs(program):  # never one that lies in the repository
+        if (
+            program is None or not Path(program).is_absolute() or _stopped.is_set()
+        ):  # never one that lies in the repository
             return None
         try:
             process = subprocess.Popen(
@@ -117,7 +121,9 @@ class _Git:
             _end(process)
 
     def _environment(self) -> dict[str, str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+        env = {
+            name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)
+        }
         env.update(_QUIET, GIT_CONFIG_COUNT=str(len(self._config)))
         for index, (key, value) in enumerate(self._config):
             env[f"GIT_CONFIG_KEY_{index}"], env[f"GIT_CONFIG_VALUE_{index}"] = key, value
@@ -126,7 +132,8 @@ class _Git:
     def _read(self, process: subprocess.Popen[bytes], limit: int) -> tuple[bytes, bool]:
         """(output, whether that is all of it), without waiting longer than the time that is left."""
         assert process.stdout is not None
-        pieces, size = [], 0
+        pieces: list[bytes] = []
+        size = 0
         while size < limit:
             if not select.select([process.stdout], [], [], self.left)[0]:
                 return b"".join(pieces), False
@@ -174,8 +181,9 @@ def _users_config() -> list[tuple[str, str]]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Let nothing of it run on: neither git nor what git started, which may still hold the pipe."""
-    with suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
+    if process.returncode is None:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
     assert process.stdout is not None
     process.stdout.close()
     process.wait()
@@ -183,7 +191,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop() -> None:
-    """At exit, when there is no more time: a git that hangs is not left behind."""
+    """At exit, when there is no more time: a git that hangs is not left behind, and none is started."""
+    _stopped.set()
     for process in list(_running):
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -305,4 +314,4 @@ def _quoted(name: bytes) -> bytes:
         plain = False
     if plain:
         return name
-    return b'"%b"' % re.sub(rb'[^ !#-\[\]-~]', lambda match: b"\\%03o" % match[0][0], name)
+    return b'"%b"' % re.sub(rb"[^ !#-\[\]-~]", lambda match: b"\\%03o" % match[0][0], name)

@@ -53,7 +53,13 @@ def _gpus() -> list[dict[str, Any]]:
     query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(
-            query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_GPU_TIMEOUT, check=False
+            query,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_GPU_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return []

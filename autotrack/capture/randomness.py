@@ -23,7 +23,7 @@ _SETTINGS = (
 def describe_randomness() -> dict[str, Any]:
     """Fingerprints of the global random states here and now, seeds that can be read, settings of determinism.
 
-    Two runs whose ``python`` and ``numpy`` agree started from the same state.
+    Two runs whose ``python``, ``numpy`` and ``torch`` agree started from the same state.
     """
     facts: dict[str, Any] = {"python": _digest(repr(random.getstate()).encode())}
     numpy_random = sys.modules.get("numpy.random")
@@ -32,6 +32,7 @@ def describe_randomness() -> dict[str, Any]:
         facts["numpy"] = _digest(state[1].tobytes() + repr((state[0], *state[2:])).encode())
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "initial_seed"):
+        facts["torch"] = _digest(torch.get_rng_state().numpy().tobytes())
         facts["torch_seed"] = torch.initial_seed()
         facts["torch_deterministic"] = torch.are_deterministic_algorithms_enabled()
         cudnn = getattr(getattr(torch, "backends", None), "cudnn", None)

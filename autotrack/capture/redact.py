@@ -7,6 +7,7 @@ top. Redacting twice changes nothing.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -16,45 +17,127 @@ __all__ = ["MARK", "Redactor", "redact"]
 
 MARK = "[redacted]"
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_BLOCKS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    r"|https://hooks\.slack\.com/services/[\w/]+"
+)
+_LONG = re.compile(r"[\w.-]{15,}+")  # where a token can be; twenty times faster than looking for each everywhere
 _TOKENS = (
-    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
-    r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
-    r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",  # AWS
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
-    r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{16,}",
-    r"\bxox[abeoprs]-[\w-]{10,}|\bxapp-[\w-]{10,}",  # Slack
-    r"https://hooks\.slack\.com/services/[\w/]+",
-    r"\b[spr]k[-_](?:live|test|proj|ant|or|svcacct|admin)[-_][\w-]{12,}|\bsk-[A-Za-z0-9_-]{20,}",  # Stripe, OpenAI
-    r"\bhf_[A-Za-z0-9]{20,}|\bapi_org_[A-Za-z0-9]{20,}",
-    r"\bAIza[\w-]{30,}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}",  # Google
-    r"\b(?:npm_|pypi-|dckr_pat_|dop_v1_|shpat_|SG\.|r8_|nvapi-|gsk_|lin_api_|wandb_v1_|pul-|dp\.pt\.)[\w.-]{20,}",
-    r"\bdapi[0-9a-f]{32}\b",  # Databricks
+    r"(?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
+    r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",  # AWS
+    r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
+    r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{16,}",
+    r"(?<![A-Za-z0-9])xox[abeoprs]-[\w-]{10,}|(?<![A-Za-z0-9])xapp-[\w-]{10,}",  # Slack
+    r"(?<![A-Za-z0-9])[spr]k[-_](?:live|test|proj|ant|or|svcacct|admin)[-_](?=[\w-]{0,60}\d)[\w-]{12,}",  # Stripe
+    r"(?<![A-Za-z0-9])sk-(?=[\w-]{0,60}\d)[\w-]{20,}",
+    r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}|(?<![A-Za-z0-9])api_org_[A-Za-z0-9]{20,}",
+    r"(?<![A-Za-z0-9])AIza[\w-]{30,}|(?<![A-Za-z0-9])ya29\.[\w-]{20,}|(?<![A-Za-z0-9])GOCSPX-[\w-]{20,}",  # Google
+    r"(?<![A-Za-z0-9])(?:npm_|pypi-|dckr_pat_|dop_v1_|shpat_|SG\.|r8_|nvapi-|gsk_|lin_api_|wandb_v1_|pul-|dp\.pt\.)[\w.-]{20,}",
+    r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}(?![A-Za-z0-9])",  # Databricks
 )
 
-_SPEAKING = (
-    r"pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?|"
-    r"(?:api|access|account|auth|client|encryption|private|secret|service|session|shared|signing|ssh)"
-    r"[-_. ]?key(?:[-_]?id)?|"
-    r"authorization|cookie|dsn|conn(?:ection)?[-_]?str(?:ing)?|sas|jwt|bearer"
+_STRING = (
+    r"""[bruf]{0,2}(?:\"{3}[\s\S]{0,5000}?\"{3}|'{3}[\s\S]{0,5000}?'{3}|\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+')"""
 )
-# The name may go on with capitals, digits or a word that still names a secret (API_KEY_PROD, token2), not with one
-# that counts or describes (max_tokens, tokenizer, password_field).
-_NAME = rf"(?i:[\w.-]*?(?:{_SPEAKING}))(?:_?[A-Z0-9]+|_(?:value|text|str|base64|b64|hash|prod|dev|test))*(?![A-Za-z_])"
-_AFTER_NAME = re.compile(
-    rf"(?P<name>(?<![\w])(?:{_NAME})[\"']?)(?P<sep>\]?\s*(?::=|=>|=(?!=)|:(?!:))\s*|(?<=[\w])\s+(?=[\"'])|\s+(?=\S))"
-    r"(?P<value>[bru]{0,2}\"(?:[^\"\\\n]|\\.)*\"|[bru]{0,2}'(?:[^'\\\n]|\\.)*'|(?:(?i:basic|bearer|token|digest)\s+)?[^\s\"',;&)}\]]+)"
+# A name and what leads from it to its value. Names are read whole (possessive), so that the time is linear; whether
+# a name speaks of a secret is decided outside.
+_NAME = re.compile(
+    r"""(?P<name>(?<![\w.-])[\w.-]++)(?P<sep>[\"']?\]?(?:
+        [ \t]*(?::=|=>|=(?!=))[ \t]*\(\s{0,100}(?=[bruf]{0,2}[\"'])  # a literal in parentheses
+      | [ \t]*(?::=|=>|=(?!=))[ \t]*
+      | [ \t]*:[ \t]*[A-Za-z_][\w.]{0,40}+(?:\[[\w., |]{0,60}\])?(?:[ ]\|[ ]\w{1,40}+)?[ ]*=(?!=)[ ]*  # token: str =
+      | [ \t]*:(?!:)[ \t]*
+      | [ \t]{1,100}
+    ))""",
+    re.VERBOSE,
 )
-_OPTION = re.compile(rf"(?P<name>(?<!\S)-{{1,2}}(?:{_NAME}))(?P<sep>[ =])(?P<value>[^\s-]\S*|-\S*[^\s\w-]\S*)")
-_USERINFO = re.compile(r"(?i)(?<=://)[^\s/@:\"']*:[^\s/@\"']*(?=@)|(?<=://)[^\s/@:\"']{16,}(?=@)")
-_KEY = re.compile(r"(?i)(\bkey[\"']?\s*[=:]\s*)([\"'])([^\"'\s]+)\2")
+_LITERALS = re.compile(rf"{_STRING}(?:\s{{0,100}}+{_STRING}){{0,50}}+")
+_BLOCK = re.compile(r"[|>][-+]?\d?[ \t]*\n")  # of YAML
+_BARE = re.compile(r"(?:(?i:basic|bearer|token|digest)[ \t]+)?(?:\[redacted\])?+[^\s\"',;&)}\]]{0,256}+")
+_REST = re.compile(r"[^\s\"',;&)}\]]*+")
+# Called with a name and a default: os.getenv("API_KEY", "…"), add_argument("--token", default="…").
+_CALL = re.compile(
+    rf"""(?P<open>(?:get|getenv|pop|set|setdefault|setenv|putenv|add_argument|option|Option)\(\s*[\"']-{{0,2}})
+    (?P<name>[\w.-]++)(?P<sep>[\"'],\s*(?:[^\n\"'()]{{0,80}}?default\s*=\s*)?)(?P<value>{_STRING})""",
+    re.VERBOSE,
+)
+# A list of variables as Kubernetes writes it.
+_NAMED = re.compile(
+    r"(?P<name>\bname[\"']?[ ]*:[ ]*[\"']?(?P<key>[\w.-]{1,100}+)[\"']?,?\s{1,40}"
+    r"[-+ ]{0,40}[\"']?value[\"']?[ ]*:[ ]*)(?P<value>[^\s,}]++)"
+)
+_USERINFO = re.compile(r"(?<=://)[^\s/@:\"']{0,200}+:[^\s/\"']*(?=@)|(?<=://)[^\s/@:\"']{16,}+(?=@)")
+_USER = re.compile(r"(?P<name>(?<!\S)(?:-u|--user)[ =][\w.@-]{1,100}+:)(?P<value>[^\s\"']++)")
 _HEADER = re.compile(
-    r"(?i)(\b(?:proxy-)?authorization\s*[:=]\s*[\"']?(?:\w+\s+)?(?!(?:basic|bearer|token|digest)\b)|\bbearer\s+|\bbasic\s+(?=[\w+/]{12}))([\w+/=.~-]{6,})"
+    r"(?i)(?P<name>\b(?:(?:proxy-)?authorization|(?:set-)?cookie)[\"']?\s{0,3}[:=]\s{0,3}[bruf]{0,2}[\"']?)(?P<value>[^\"'\s][^\"'\n]*+)"
 )
-_QUERY = re.compile(rf"(?i)([?&;](?:{_SPEAKING}|sig|signature|key|code|x-amz-[\w-]+)=)[^\s&\"'<>]+")
+_SCHEME = re.compile(r"(?i)(?P<name>\b(?:bearer|basic)\s{1,3})(?P<value>(?=[\w+/=.~-]{0,200}[\d+/=])[\w+/=.~-]{12,}+)")
+_QUERY = re.compile(r"(?P<name>[?&;](?P<key>[\w.-]{1,80}+)=)(?P<value>[^\s&\"'<>]++)")
 _CODE = re.compile(
-    r"(?:None|null|nil|True|False|true|false|\d{1,6}(?:\.\d*)?|\.\.\.|str|int|bytes|float|bool|Any|object|"
-    r"[A-Za-z_][\w]*(?:\.[A-Za-z_]\w*)*[(\[].*|(?:self|os|sys|cls|args|cfg|config|settings|env)\.[\w.]+|[{\[(<$%*].*)"
+    r"(?:None|null|nil|True|False|true|false|undefined|required|optional|\d{1,6}(?:\.\d*)?|\.\.\.|str|int|bytes|float|bool|Any|object|string|"
+    r"not|lambda|await|yield|if|"
+    r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+[(\[].*|(?:self|os|sys|cls|args|cfg|config|settings|env)\.[\w.]+|[{\[(<$%*`].*|[|&=!<>+*/\\-]{1,3})",
+    re.DOTALL,
 )
+_DOTTED = re.compile(r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+")
+_HINT = re.compile(r"(?i)pass|pwd|secret|token|cred|key|auth|cookie|dsn|conn|sas|jwt|bearer|sig")
+_WORDS = re.compile(r"[A-Z]++(?![a-z])|[A-Z]?[a-z]++|\d++")
+_SECRET = _words(
+    "pass password passwd passphrase passcode pwd secret token credential credentials authorization cookie dsn sas jwt "
+    "bearer apikey accesskey secretkey privatekey authkey authtoken"
+)
+_SECRET_ENDS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "secretkey",
+    "accesskey",
+    "authtoken",
+    "accesstoken",
+    "secret",
+)
+_KEYS = _words(
+    "access account api auth client encryption license master private root secret service session shared signing ssh "
+    "storage"
+)
+_QUALIFIERS = _words("value text str base64 b64 hash prod production dev test staging old new id default")
+_QUERY_NAMES = frozenset(["sig", "signature", "key", "code", "auth"])
+_WEAK = frozenset(["key", "auth", "sig", "signature", "pat"])  # say little; the value may say more
+_COUNTS = _words(
+    "limit limits count length len size type name path file dir url uri field header expiry ttl timeout age index "
+    "regex pattern policy min max env var format class handler required enabled bytes chars ids per"
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def _speaks(name: str) -> bool:
+    """Whether a name says that its value is secret: API_KEY, db.password, clientSecret2; not max_tokens, tokenizer."""
+    if not _HINT.search(name):
+        return False
+    words = [word.lower() for word in _WORDS.findall(name)]
+    capitals = name.isupper()
+    while words and (words[-1] in _QUALIFIERS or words[-1].isdigit()):
+        words.pop()
+    if not words:
+        return False
+    if _ends_secret(words):
+        return True
+    # TOKEN_GITHUB, API_KEY_OPENAI, but not TOKEN_LIMIT
+    return capitals and words[-1] not in _COUNTS and any(_ends_secret(words[:end]) for end in range(1, len(words)))
+
+
+def _ends_secret(words: list[str]) -> bool:
+    last = words[-1]
+    if last in _SECRET or last.endswith(_SECRET_ENDS) or (last.endswith("pwd") and len(last) <= 8):
+        return True
+    before = words[-2] if len(words) > 1 else ""
+    return (last == "key" and before in _KEYS) or (last in ("str", "string") and before in ("conn", "connection"))
 
 
 def _entropy(text: str) -> float:
@@ -64,8 +147,11 @@ def _entropy(text: str) -> float:
 
 
 def _random_looking(text: str) -> bool:
-    """Whether a string is long and mixed enough to be a key: no word, path or sentence."""
-    return len(text) >= 16 and _entropy(text) >= 3.2 and bool(re.fullmatch(r"[\w+/=.~-]+", text))
+    """Whether a string is long and mixed enough to be a key: no word, name, path or sentence."""
+    if len(text) < 16 or not re.fullmatch(r"[\w+/=.~-]+", text) or text.count("/") > 3:
+        return False
+    start = text[:64]
+    return bool(re.search(r"\d", start)) and bool(re.search(r"[A-Za-z]", start)) and _entropy(start) >= 3.2
 
 
 class Redactor:
@@ -81,15 +167,18 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """``text`` without its secrets."""
-        text = self._tokens.sub(MARK, text)
+        text = _BLOCKS.sub(MARK, text)
+        text = _LONG.sub(lambda match: self._tokens.sub(MARK, match[0]), text)
         text = _USERINFO.sub(MARK, text)
-        text = _QUERY.sub(rf"\g<1>{MARK}", text)
-        text = _KEY.sub(_key, text)
-        text = _HEADER.sub(rf"\g<1>{MARK}", text)
-        text = _OPTION.sub(_option, text)
-        text = _AFTER_NAME.sub(_value, text)
-        for pattern in self._own:
-            text = pattern.sub(MARK, text)
+        text = _HEADER.sub(_whole, text)
+        text = _SCHEME.sub(_whole, text)
+        text = _QUERY.sub(_query, text)
+        text = _NAMED.sub(_named, text)
+        text = _CALL.sub(_call, text)
+        text = _pairs(text)
+        text = _USER.sub(_whole, text)
+        for pattern in self._own:  # never inside a mark, so that a second time nothing changes
+            text = MARK.join(pattern.sub(MARK, piece) for piece in text.split(MARK))
         return text
 
     def argv(self, arguments: Sequence[str]) -> list[str]:
@@ -102,39 +191,103 @@ class Redactor:
                 secret_next = False
                 continue
             name, equals, value = argument.partition("=")
-            secret = bool(re.fullmatch(rf"-{{0,2}}(?:{_NAME})", name))
+            secret = _speaks(name)
             result.append(f"{name}={MARK}" if secret and equals and value else self.text(argument))
             secret_next = secret and not equals and argument.startswith("-")
         return result
 
     def mapping(self, values: Mapping[str, str]) -> dict[str, str]:
         """Environment variables and the like: by their name, else by what they look like."""
-        return {
-            name: MARK if value and re.fullmatch(_NAME, name) else self.text(value) for name, value in values.items()
-        }
+        return {name: MARK if value and _speaks(name) else self.text(value) for name, value in values.items()}
 
 
-def _option(match: re.Match[str]) -> str:
-    return match["name"] + match["sep"] + MARK
+def _whole(match: re.Match[str]) -> str:
+    return match[0] if match["value"].startswith("{") else match["name"] + MARK
 
 
-def _key(match: re.Match[str]) -> str:
-    """``key="…"`` says little; its value may say more."""
-    return f"{match[1]}{match[2]}{MARK}{match[2]}" if _random_looking(match[3]) else match[0]
+def _query(match: re.Match[str]) -> str:
+    secret = _speaks(match["key"]) or match["key"].lower() in _QUERY_NAMES or match["key"].lower().startswith("x-amz-")
+    return match["name"] + MARK if secret else match[0]
 
 
-def _value(match: re.Match[str]) -> str:
-    """The value after a name: literals always; a bare word unless it is code, or prose without an operator."""
-    value, separator = match["value"], match["sep"]
-    quote = re.match(r"([bru]{0,2})([\"'])", value)
-    if MARK[:-1] in value:
+def _named(match: re.Match[str]) -> str:
+    return match["name"] + MARK if _speaks(match["key"]) else match[0]
+
+
+def _call(match: re.Match[str]) -> str:
+    if not _speaks(match["name"]):
         return match[0]
-    if quote:
-        inner = value[quote.end() : -1]
-        return match[0] if not inner else f"{match['name']}{separator}{quote[0]}{MARK}{quote[2]}"
-    if not separator.strip():  # "token abc": prose, unless it looks like a key
-        return f"{match['name']}{separator}{MARK}" if _random_looking(value) else match[0]
-    return match[0] if _CODE.fullmatch(value) else f"{match['name']}{separator}{MARK}"
+    return match["open"] + match["name"] + match["sep"] + _literal(match["value"])
+
+
+def _literal(value: str) -> str:
+    """A literal with a mark for its content; an empty one as it is."""
+    quote = re.match(r"([bruf]{0,2})(\"{3}|'{3}|[\"'])", value)
+    assert quote is not None
+    inner = value[quote.end() : -len(quote[2])]
+    return f"{quote[0]}{MARK}{quote[2]}" if inner else value
+
+
+def _pairs(text: str) -> str:
+    """``text`` without the values after names that speak of a secret."""
+    pieces: list[str] = []
+    done = at = 0
+    while match := _NAME.search(text, at):
+        found = _value(match, text)
+        at = match.end("name") if found is None else found[1]
+        if found is not None:
+            pieces += text[done : match.end()], found[0]
+            done = at
+    return "".join(pieces) + text[done:]
+
+
+def _value(match: re.Match[str], text: str) -> tuple[str, int] | None:
+    """What stands for the value of a name, and where the value ends; None where it may stay."""
+    name, operator, start = match["name"], match["sep"].strip(" \t\"']"), match.end()
+    if not _speaks(name):
+        return _weak(name, operator, text, start)
+    literals = _LITERALS.match(text, start)
+    if literals:  # "we pass 'euclidean'" is prose
+        return (_literal(literals[0]), literals.end()) if operator or not name.endswith("pass") else None
+    block = _BLOCK.match(text, start)
+    if operator == ":" and block:
+        end = _block_end(text, block.end(), match.start() - text.rfind("\n", 0, match.start()) - 1)
+        return f"{MARK}\n", end
+    bare = _BARE.match(text, start)
+    assert bare is not None  # it may be empty
+    value = bare[0]
+    code = MARK not in value and _CODE.fullmatch(value)
+    if not value or value == MARK or code or (_DOTTED.fullmatch(value) and _speaks(value)):
+        return None
+    option = name.startswith("-") and not value.startswith("-")
+    if not operator and not option and not _random_looking(value):  # "token abc" is prose
+        return None
+    rest = _REST.match(text, bare.end())
+    return MARK, rest.end() if rest else bare.end()
+
+
+def _block_end(text: str, at: int, column: int) -> int:
+    """Where the lines end that stand further to the right than ``column``."""
+    while at < len(text):
+        end = text.find("\n", at) + 1 or len(text)
+        line = text[at:end]
+        if line.strip(" \t+-\r\n") and len(line) - len(line.lstrip(" \t+-")) <= column:
+            break
+        at = end
+    return at
+
+
+def _weak(name: str, operator: str, text: str, start: int) -> tuple[str, int] | None:
+    """``key="…"`` says little; its value may say more."""
+    words = _WORDS.findall(name[-20:])
+    if not operator or not words or words[-1].lower() not in _WEAK:
+        return None
+    literals = _LITERALS.match(text, start)
+    if literals:
+        secret = _random_looking(literals[0].strip("bruf").strip("\"'"))
+        return (_literal(literals[0]), literals.end()) if secret else None
+    bare = _BARE.match(text, start)
+    return (MARK, bare.end()) if bare and _random_looking(bare[0]) else None
 
 
 def redact(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["MAX_SOURCE", "command_line", "entry_script", "entry_source", "in_notebook"]
 
 MAX_SOURCE = 1_000_000
-"""Characters kept of a source."""
+"""Bytes kept of a source."""
 
 
 def command_line() -> list[str]:
@@ -33,7 +33,7 @@ def entry_script() -> str:
 
 
 def entry_source(script: str) -> tuple[str, str] | None:
-    """(file name, text) of the code that this process runs; None for ``python -c`` and bare prompts.
+    """(file name, text) of the code that this process runs; None for ``python -c``, bare prompts and tools.
 
     Args:
         script: What ``entry_script`` said.
@@ -45,7 +45,10 @@ def entry_source(script: str) -> tuple[str, str] | None:
     if not script:
         return None
     path = Path(script)
+    if "site-packages" in path.parts:  # pytest's, say: no code of the user's
+        return None
     try:
-        return path.name, path.read_text(errors="replace")[:MAX_SOURCE]
+        with path.open("rb") as file:
+            return path.name, file.read(MAX_SOURCE).decode(errors="surrogateescape")  # byte by byte as it is
     except OSError:
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -65,11 +67,18 @@ def demo(folder: str) -> None:
     data = getattr(sklearn.datasets, f"load_{best.tags['data']}")()
     screen.print(f"  first predictions on {best.tags['data']}: {model.predict(data.data[:10]).tolist()}", markup=False)
     screen.print(f"  the labels:           {' ' * len(best.tags['data'])}{data.target[:10].tolist()}", markup=False)
+    command = _command(folder)
     screen.print(
         f"\n[bold]Try next[/]\n\n"
         f"  cd {folder}\n"
-        f"  autotrack ls                   the runs\n"
-        f"  autotrack show @max:accuracy   all about the best one\n"
-        f"  autotrack show {best.id[-10:-4]} --json\n\n"
-        f"and in a script of yours:  import autotrack; autotrack.enable()"
+        f"  {command} ls                   the runs\n"
+        f"  {command} show @max:accuracy   all about the best one\n"
+        f"  {command} show {best.id[-10:-4]} --json\n\n"
+        f"and in a script of yours:  import autotrack; autotrack.enable()",
+        soft_wrap=True,
     )
+
+
+def _command(folder: str) -> str:
+    """How to call us from the demo's folder: by name, or by path where we are in no folder of PATH."""
+    return "autotrack" if shutil.which("autotrack") else os.path.relpath(sys.argv[0], folder)

@@ -56,18 +56,24 @@ def _python(store: Path) -> Finding:
 
 def _nearest(path: Path) -> Path:
     """The path itself, or the first folder above it that is there."""
-    return next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+    return next((folder for folder in (path, *path.parents) if _is_there(folder)), Path("/"))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _store(store: Path) -> Finding:
-    there = store.is_dir()
     try:
-        with tempfile.TemporaryFile(dir=_nearest(store)):
+        with tempfile.TemporaryFile(dir=_nearest(store / "runs")):
             pass
+        runs = len(list((store / "runs").iterdir())) if _is_there(store / "runs") else 0
     except OSError as error:
         return Finding("store", "problem", f"{store} cannot be written: {error.strerror}")
-    runs = sum(1 for _ in (store / "runs").iterdir()) if (store / "runs").is_dir() else 0
-    return Finding("store", "ok", f"{store}, {runs} runs" if there else f"{store}, made by the first run")
+    return Finding("store", "ok", f"{store}, {runs} runs" if _is_there(store) else f"{store}, made by the first run")
 
 
 def _file_system(store: Path) -> Finding:

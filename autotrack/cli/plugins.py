@@ -30,15 +30,24 @@ def plugin_rows(load: bool = True) -> list[dict[str, Any]]:
         mine = [integration for name, integration in offered if name == plugin.name]
         for integration in mine:
             integration.enable()
+            error = None
             if load and integration.status == "waiting for its framework":
-                with guard.protect(f"importing {integration.modules[0]}"):
-                    for module in integration.modules:
-                        importlib.import_module(module)
-            rows.append({**about, "records": integration.name, "status": integration.status, "why": integration.reason})
+                _, error = guard.foreign(_import, integration.modules)
+            status, why = integration.status, integration.reason
+            if status == "framework missing":
+                why = f"{integration.minimum[0]} is not installed"
+            elif error is not None and status == "waiting for its framework":
+                status, why = "import error", f"{type(error).__name__}: {error}"
+            rows.append({**about, "records": integration.name, "status": status, "why": why})
             integration.disable()
         if not mine:
             rows.append({**about, "records": "", "status": plugin.status, "why": plugin.reason})
     return rows
+
+
+def _import(modules: tuple[str, ...]) -> None:
+    for module in modules:
+        importlib.import_module(module)
 
 
 @click.command(name="plugins")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ Policy = Literal["auto", "always", "never"]
 
 MIN_SECONDS = 0.025
 SHARE = 0.1
+MEASURE_SECONDS = 0.003
 
 
 @dataclass
@@ -26,7 +28,8 @@ class Allowance:
         session_bytes: All models of this process together.
         store_bytes: All models in the store.
         input_example: Whether the first rows of the data are kept beside the model.
-        measure: Bytes of models that the store holds; called once, off the training's way.
+        measure: Bytes of models that the store holds, to be found in so many seconds: on the training's way few,
+            then an estimate will do, and once more off its way.
     """
 
     policy: Policy = "auto"
@@ -34,9 +37,10 @@ class Allowance:
     session_bytes: float = 5e9
     store_bytes: float = 20e9
     input_example: bool = False
-    measure: Callable[[], int] | None = None
+    measure: Callable[[float], int] | None = None
     spent: int = 0
     in_store: int = 0
+    _measured: bool = False
 
     def refuses(self, model: Any, form: ModelFormat, duration: float) -> str:
         """Why a model is not to be saved, in words; empty where it may be.
@@ -48,20 +52,25 @@ class Allowance:
         """
         if self.policy != "auto":
             return "" if self.policy == "always" else "models are switched off"
+        if not self._measured and self.measure is not None:
+            self._measured, self.in_store = True, self.measure(MEASURE_SECONDS)
         seconds, size = form.cost(model)
         allowed = max(MIN_SECONDS, SHARE * duration)
         if size > self.model_bytes:
-            return f"about {size / 1e6:.0f} MB are more than {self.model_bytes / 1e6:.0f} MB (model_max_mb)"
+            return f"about {size / 1e6:.3g} MB are more than {self.model_bytes / 1e6:.3g} MB (model_max_mb)"
         if self.spent + size > self.session_bytes:
-            return f"this process has saved {self.spent / 1e9:.1f} GB of models (session_max_gb)"
+            return f"{_share(self.spent, size, self.session_bytes)} that one process saves (session_max_gb)"
         if self.in_store + self.spent + size > self.store_bytes:
-            return f"the store holds {(self.in_store + self.spent) / 1e9:.1f} GB of models (store_max_gb)"
+            return f"{_share(self.in_store + self.spent, size, self.store_bytes)} that the store takes (store_max_gb)"
         if seconds > allowed:
-            return f"about {seconds * 1e3:.0f} ms are more than the {allowed * 1e3:.0f} ms this training allows"
+            return (
+                f"about {seconds * 1e3:.0f} ms are more than the {allowed * 1e3:.0f} ms "
+                'that models="auto" allows this training'
+            )
         return ""
 
     def spend(self, size: int) -> bool:
-        """Count a model that was saved; True for the first, when the store is to be measured."""
+        """Count a model that was saved; True for the first, when the store is to be measured as a whole."""
         first = self.spent == 0
         self.spent += size
         return first and self.measure is not None
@@ -69,4 +78,8 @@ class Allowance:
     def measure_store(self) -> None:
         """Find out what the store holds already."""
         if self.measure is not None:
-            self.in_store = max(0, self.measure() - self.spent)
+            self._measured, self.in_store = True, max(0, self.measure(math.inf) - self.spent)
+
+
+def _share(held: float, size: float, limit: float) -> str:
+    return f"{held / 1e9:.3g} GB of models and about {size / 1e9:.3g} GB more are above the {limit / 1e9:.3g} GB"

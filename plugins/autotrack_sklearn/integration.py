@@ -208,4 +208,8 @@ class _OnlineRuns:
         found = self._open.pop(key, None)
         if found is not None:
             with autotrack.protect("ending a run of partial_fit", "sklearn"):
+                if found[0]() is None:
+                    found[1].run.note(
+                        "the model was not saved: its object is gone; log_model keeps it before", "warning"
+                    )
                 found[1].end(error)

@@ -118,7 +118,7 @@ def test_run_ids_sort_by_start():
     times = [0.0, 1.0, 1.0015, 1.9995, 86400.0, 1763800000.123, 1763800000.124, 4e9]
     ids = [new_run_id(now) for now in times]
     assert ids == sorted(ids)
-    assert all(file_store._RUN_ID.fullmatch(run_id) for run_id in ids)
+    assert all(re.fullmatch(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}", run_id) for run_id in ids)
     assert len({new_run_id(1.0) for _ in range(1000)}) == 1000
 
 

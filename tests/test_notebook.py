@@ -1,0 +1,179 @@
+"""A real Jupyter kernel: trainings split over cells, errors, restarts, and what a person sees."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import autotrack
+
+manager = pytest.importorskip("jupyter_client.manager")
+pytest.importorskip("ipykernel")
+
+
+class Kernel:
+    """A kernel in a folder; ``run`` gives what a cell printed, showed, and raised."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.manager = manager.KernelManager(kernel_name="python3")
+        settings = folder.parent / "ipython"  # neither the settings nor the history of who runs the tests
+        settings.mkdir(exist_ok=True)
+        self.manager.start_kernel(
+            cwd=str(folder), env={**os.environ, "IPYTHONDIR": str(settings), "AUTOTRACK_STRICT": "1", **environment}
+        )
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def run(self, code: str) -> dict[str, str]:
+        found = {"stdout": "", "stderr": "", "error": "", "html": "", "text": ""}
+
+        def see(message: dict) -> None:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                found[content["name"]] += content["text"]
+            elif kind == "error":
+                found["error"] = content["ename"]
+            elif kind in ("execute_result", "display_data"):
+                found["html"] += content["data"].get("text/html", "")
+                found["text"] += content["data"].get("text/plain", "")
+
+        self.client.execute_interactive(code, timeout=60, output_hook=see, stop_on_error=False)
+        return found
+
+    def ok(self, code: str) -> dict[str, str]:
+        found = self.run(code)
+        assert not found["error"], found
+        return found
+
+    def restart(self, now: bool = False) -> None:
+        self.manager.restart_kernel(now=now)
+        self.client.wait_for_ready(timeout=60)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    kernels: list[Kernel] = []
+
+    def start(**environment: str) -> Kernel:
+        kernels.append(Kernel(folder, **environment))
+        return kernels[-1]
+
+    yield start
+    for one in kernels:
+        one.close()
+
+
+DATA = """\
+from sklearn.datasets import load_iris
+from sklearn.tree import DecisionTreeClassifier
+X, y = load_iris(return_X_y=True)"""
+FIT = "model = DecisionTreeClassifier(random_state=0).fit(X, y);"
+WAIT = "from autotrack.backends.housekeeping import housekeeper; assert housekeeper.wait_idle(30)"
+
+
+def cells(run: autotrack.RunRecord) -> str:
+    with run.open("code/cells.py") as file:
+        return file.read().decode()
+
+
+def test_a_training_over_cells_an_error_and_a_restart(kernel: Callable[..., Kernel], tmp_path: Path):
+    notebook = kernel()
+    store = tmp_path / "work" / ".autotrack"
+    assert notebook.ok("import autotrack\nautotrack.enable()") == dict.fromkeys(
+        ["stdout", "stderr", "error", "html", "text"], ""
+    )
+    notebook.ok(DATA)
+    first = notebook.ok('run = autotrack.start_run("split")')
+    assert first["stdout"] == ""
+    assert first["stderr"].count("\n") == 1
+    assert str(store) in first["stderr"]
+    for cell in (FIT, 'run.log_metrics({"mine": 1.5})'):
+        assert notebook.ok(cell)["stderr"] == ""
+    (split,) = autotrack.runs(store=store)
+    assert split.status == "running"
+    notebook.ok("run.end()")
+    notebook.ok(WAIT)
+
+    assert notebook.run('DecisionTreeClassifier(max_depth="deep").fit(X, y)')["error"] == "InvalidParameterError"
+    assert notebook.run('with autotrack.start_run("broken"):\n    1 / 0')["error"] == "ZeroDivisionError"
+    after = notebook.ok(FIT)
+    assert (after["stdout"], after["stderr"]) == ("", "")
+    notebook.ok(WAIT)
+    runs = {run.name: run for run in autotrack.runs(store=store)}
+    last, broken, bad, split = autotrack.runs(store=store)
+    assert [run.status for run in (split, bad, broken, last)] == ["finished", "failed", "failed", "finished"]
+    assert split.name == "split"
+    assert split.metrics["mine"] == 1.5
+    assert split.params["random_state"] == 0  # the training in the other cell is this run's
+    assert bad.error.type.endswith("InvalidParameterError")
+    assert broken.error.type == "ZeroDivisionError"
+    assert len(runs) == 4
+
+    text = cells(last)
+    order = [text.index(piece) for piece in ("autotrack.enable()", "load_iris", '"split"', "run.end()", "1 / 0")]
+    assert order == sorted(order)
+    assert text.rstrip().endswith(FIT.rstrip(";")) or FIT in text.rpartition("# %%")[2]
+    assert "1 / 0" not in cells(split)  # only the cells run until then
+
+    notebook.ok('run = autotrack.start_run("open at the restart")')
+    notebook.restart()
+    (reopened, *_) = autotrack.runs(store=store)
+    assert reopened.status in ("finished", "interrupted", "killed")
+    notebook.ok("import autotrack\nautotrack.enable()")
+    notebook.ok(DATA)
+    again = notebook.ok(FIT + "\n" + WAIT)
+    assert again["stderr"].count("\n") == 1  # a new process says it again
+    newest = autotrack.runs(store=store)[0]
+    assert newest.status == "finished"
+    assert newest.session != last.session
+    assert "1 / 0" not in cells(newest)
+
+
+def test_a_kernel_that_is_killed(kernel: Callable[..., Kernel], tmp_path: Path):
+    notebook = kernel()
+    notebook.ok('import autotrack\nrun = autotrack.start_run("open")\nrun.log_metrics({"loss": 0.5})')
+    notebook.restart(now=True)
+    (run,) = autotrack.runs(store=tmp_path / "work" / ".autotrack")
+    assert run.status == "killed"
+    assert run.metrics == {"loss": 0.5}
+    with_run = notebook.ok('import autotrack\nwith autotrack.start_run("next"): pass')
+    assert with_run["stdout"] == ""
+    assert autotrack.runs(store=tmp_path / "work" / ".autotrack")[0].status == "finished"
+
+
+def test_silence_and_safe_tables(kernel: Callable[..., Kernel]):
+    """Names in a store may be hostile; what a notebook shows of them is text."""
+    notebook = kernel(AUTOTRACK_ANNOUNCE="0")
+    made = notebook.ok("""
+import autotrack
+name = "<img src=x onerror=alert(1)>"
+with autotrack.start_run(name, experiment=name, tags={name: name}) as run:
+    run.log_params({name: name})
+    run.log_metrics({name: 1.0})
+    run.note(name)
+try:
+    with autotrack.start_run(name): raise ValueError(name)
+except ValueError: pass
+""")
+    assert (made["stdout"], made["stderr"]) == ("", "")
+    for code in ("autotrack.runs()", "autotrack.runs()[0]", "autotrack.get_run('@last')", "autotrack.get_run(run.id)"):
+        shown = notebook.ok(code)
+        assert "&lt;img src=x onerror=alert(1)&gt;" in shown["html"]
+        assert "<img" not in shown["html"]
+        assert "<script" not in shown["html"]
+        assert (shown["stdout"], shown["stderr"]) == ("", "")
+
+
+def test_announce_can_be_switched_off_by_the_project(kernel: Callable[..., Kernel], tmp_path: Path):
+    (tmp_path / "work" / "pyproject.toml").write_text("[tool.autotrack]\nannounce = false\n")
+    notebook = kernel()
+    assert notebook.ok("import autotrack\nwith autotrack.start_run(): pass")["stderr"] == ""
