@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from autotrack.errors import ConfigError
 
-__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "resolve"]
+__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "is_installed", "resolve"]
 
 STORE_FOLDER = ".autotrack"
 
@@ -219,9 +219,9 @@ def default_experiment() -> str:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     file = getattr(main, "__file__", None)
-    if spec is not None and not _installed(getattr(spec, "origin", None)):
+    if spec is not None and not is_installed(getattr(spec, "origin", None)):
         return str(spec.name).removesuffix(".__main__")
-    if file and file != "<stdin>" and not _installed(file):
+    if file and file != "<stdin>" and not is_installed(file):
         return Path(file).stem
     folders = list(_parents())
     root = next(
@@ -230,7 +230,7 @@ def default_experiment() -> str:
     return root.name or "default"
 
 
-def _installed(file: str | None) -> bool:
+def is_installed(file: str | None) -> bool:
     """Whether a file belongs to a tool (pytest, a Jupyter kernel, a console script) and not to the user."""
     if not file:
         return True

@@ -14,7 +14,6 @@ What runs when they are called is in ``wrappers``.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 import threading
 import weakref
@@ -170,16 +169,15 @@ class _Swap:
         inner = FunctionType(raw, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
         inner.__kwdefaults__ = function.__kwdefaults__
         inner.__qualname__ = function.__qualname__
-        signature = inspect.signature(function)
         self.function = function
         self.key = key
         self.raw = raw
         self.placed = swapped_code(key, inner)
         function.__code__ = self.placed
-        # Compared as text, since a default that is nan is not equal to itself. Different: no __wrapped__ says it.
-        self.signed = str(inspect.signature(function)) != str(signature)
+        # Signature and source are the original's: what ``inspect`` finds at the end of ``__wrapped__``.
+        self.signed = "__wrapped__" not in vars(function)
         if self.signed:
-            function.__signature__ = signature  # type: ignore[attr-defined]
+            function.__wrapped__ = inner  # type: ignore[attr-defined]
 
 
 _swaps: list[_Swap] = []  # of all integrations, in the order in which they were made
@@ -192,8 +190,14 @@ def _unswap(function: FunctionType) -> None:
             return
         function.__code__ = swap.raw
         if swap.signed:
-            vars(function).pop("__signature__", None)
+            vars(function).pop("__wrapped__", None)
         _swaps.remove(swap)
+
+
+def _importable(function: FunctionType) -> bool:
+    """Whether a function is found under its module and name, so that it is pickled by name."""
+    home = sys.modules.get(function.__module__)
+    return function.__module__ != "__main__" and getattr(home, function.__qualname__, None) is function
 
 
 def _drop(sites: dict[tuple[int, str, str], _Site], place: tuple[int, str, str]) -> None:
@@ -263,8 +267,9 @@ class PatchSet:
             PatchError: The function cannot be found by its module and name. Such a function is pickled by
                 value, and its code would be missing where autotrack is absent.
         """
-        home = sys.modules.get(function.__module__)
-        if function.__module__ == "__main__" or getattr(home, function.__qualname__, None) is not function:
+        while not _importable(function) and "__wrapped__" in vars(function):  # somebody's wrapper: the one below it
+            function = vars(function)["__wrapped__"]
+        if not _importable(function):
             raise PatchError(f"{function!r} is not importable by name; its code cannot be swapped")
         with _lock:
             key = self._register(f"{function.__module__}.{function.__qualname__}", Handler(self.integration, handler))

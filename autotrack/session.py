@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -168,6 +169,16 @@ class Session:
         flush()
         conversion.close()
         self.backend.close()
+        if isinstance(error, KeyboardInterrupt):
+            _keep_exit_status()
+
+
+def _keep_exit_status() -> None:
+    """Python ends by SIGINT after an uncaught Ctrl-C, unless a text was evaluated since: modules that make named
+    tuples do that when they are imported, also on our thread. Evaluating one that is interrupted says it anew.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102
 
 
 def _uncaught() -> BaseException | None:

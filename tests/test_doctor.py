@@ -105,7 +105,7 @@ def test_a_store_of_somebody_else_cannot_be_written(open_folder: Path, hidden: b
         "import os, sys, pathlib, tempfile\n"
         "from autotrack.cli import doctor\n"
         "checks = (doctor._store, doctor._file_system, doctor._space, doctor._clock)\n"
-        "tempfile.gettempdir(); [check(pathlib.Path('.')) for check in checks]  # what is imported late is imported now\n"
+        "tempfile.gettempdir(); [check(pathlib.Path('.')) for check in checks]  # imports are done\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "for check in checks: print(*check(pathlib.Path(sys.argv[1])))\n"
     )
@@ -118,7 +118,7 @@ def test_a_store_of_somebody_else_cannot_be_written(open_folder: Path, hidden: b
     assert "cannot be compared" in done.stdout
 
 
-# ---- what cannot be had here is put in place of the system's answer ---------------------------------------------------
+# ---- what cannot be had here is put in place of the answer of the system ---------------------------------------------
 
 
 def test_low_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

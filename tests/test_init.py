@@ -73,7 +73,11 @@ def test_errors_are_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "store.json").write_text("{")
-    for folder, words in (("file", ""), ("file/below", "Not a directory"), ("damaged", "is damaged")):
+    for folder, words in (
+        ("file", ""),
+        ("file/below", "no store can be made in file/below"),
+        ("damaged", "is damaged"),
+    ):
         done = init(tmp_path, folder)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("autotrack: ")
@@ -129,7 +133,7 @@ def test_what_one_member_of_the_group_writes_another_reads(open_folder: Path):
     assert done.returncode == 0, done.stderr
     (run,) = autotrack.runs(store=store)
     assert (run.status, run.params, list(run.problems)) == ("finished", {"uid": second}, [])
-    everything = [path for path in (store / "runs").rglob("*")]
+    everything = list((store / "runs").rglob("*"))
     assert {path.stat().st_gid for path in everything} == {group}
     assert {path.stat().st_uid for path in everything} == {second}
     assert modes(store) == ({"0o2770"}, {"0o660"})

@@ -211,9 +211,8 @@ def test_an_integration_that_fails_again_and_again_is_dropped_and_says_so(site: 
 
 
 def test_listing_puts_everything_back():
-    from sklearn.linear_model import LogisticRegression
-
     from sklearn.base import BaseEstimator
+    from sklearn.linear_model import LogisticRegression
 
     from autotrack.cli.plugins import plugin_rows
 

@@ -70,7 +70,7 @@ def test_round_trip(value):
         {1, 2.5, "a"},
         {(1, 2): 3},
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,  # the text of a set differs between processes,
 )
 def test_round_trip_of_what_json_lacks(value):
     assert same(through_json(value), value)

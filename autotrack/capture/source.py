@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from autotrack.config import is_installed
+
 __all__ = ["MAX_SOURCE", "command_line", "entry_script", "entry_source", "in_notebook"]
 
 MAX_SOURCE = 1_000_000
@@ -45,7 +47,7 @@ def entry_source(script: str) -> tuple[str, str] | None:
     if not script:
         return None
     path = Path(script)
-    if "site-packages" in path.parts:  # pytest's, say: no code of the user's
+    if is_installed(script):  # pytest's, say: no code of the user's
         return None
     try:
         with path.open("rb") as file:

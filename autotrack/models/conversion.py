@@ -83,13 +83,18 @@ def close(timeout: float = 2.0) -> None:
         _send()
     helper, _helper = _helper, None
     file, _file = _file, None
+    _let_go(helper)
+    if file is not None:
+        file.close()
+    _handed.clear()
+
+
+def _let_go(helper: subprocess.Popen[bytes] | None) -> None:
+    """The helper ends when it has done what it was given."""
     if helper is not None and helper.stdin is not None:
         with contextlib.suppress(OSError):  # it has died; its jobs stay pickles
             helper.stdin.close()
         helper.returncode = 0  # it outlives us on purpose: no ResourceWarning
-    if file is not None:
-        file.close()
-    _handed.clear()
 
 
 def _forget_after_fork() -> None:
@@ -117,8 +122,9 @@ def _send() -> None:
 
 def _hand_over(jobs: list[_Job]) -> None:
     global _helper, _end
-    if _helper is None:
+    if _helper is None or _file is None:
         _handed.clear()
+        _let_go(_helper)
         _helper = _start()
     assert _file is not None
     assert _helper.stdin is not None

@@ -16,7 +16,8 @@ __all__ = ["tracked"]
 
 @pytest.fixture
 def tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Recording into a store of this test's own, with errors of ours raised; the store's folder."""
+    """Recording into a store of this test's own, in a folder of its own, with errors of ours raised; the store."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOTRACK_STRICT", "1")
     store = tmp_path / ".autotrack"
     autotrack.enable(store=store, experiment="test", models="auto")

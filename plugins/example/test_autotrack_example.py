@@ -16,14 +16,14 @@ class TestContract(IntegrationSuite):
     patched = ("scipy.optimize:curve_fit",)
     source = """
         import numpy
-        from scipy.optimize import curve_fit
+        import scipy.optimize
 
         def line(x, slope, offset):
             return slope * x + offset
 
         def train():
             x = numpy.arange(5.0)
-            return curve_fit(line, x, 2 * x + 1)[0].round(6).tolist()
+            return scipy.optimize.curve_fit(line, x, 2 * x + 1)[0].round(6).tolist()
     """
 
 
