@@ -82,7 +82,7 @@ def load_model(
     ref, _, name = ref.partition("/")
     run, model = _find_model(source, ref, name)
     deadline = time.monotonic() + CONVERSION_WAIT
-    while _gets_safe(run, model, trusted) and time.monotonic() < deadline:
+    while _gets_safe(model, trusted) and time.monotonic() < deadline:
         time.sleep(0.05)
         run, model = _find_model(source, run.id, name)
     try:
@@ -108,9 +108,7 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
     return run, run.models[name] if name else next(iter(run.models.values()))
 
 
-def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:
+def _gets_safe(model: Model, trusted: list[str] | bool | None) -> bool:
     """Whether a pickle of this process is still to be turned into its safe form by the helper."""
-    session = api.session_in_use()
-    ours = session is not None and run.session == session.id
-    waits = ours and trusted is not True and model.format == "pickle" and not model.stays
+    waits = trusted is not True and model.format == "pickle" and not model.stays
     return waits and conversion.under_way(model.sha256)

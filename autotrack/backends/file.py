@@ -81,7 +81,8 @@ class FileBackend:
             return
         if not self.root.exists():
             self.root.parent.mkdir(parents=True, exist_ok=True)
-            self._own(self.root, make=True)
+            self.root.mkdir(self._folder_mode & 0o777, exist_ok=True)  # another thread or process may be making it
+            self._own(self.root)
         description = read_description(self.root)
         if description is None:
             new = {"store": os.urandom(8).hex(), "format": FORMAT_VERSION, "min_reader": 1}
@@ -92,7 +93,7 @@ class FileBackend:
             self._folder_mode, self._file_mode = 0o2770, 0o660
         runs = self.root / "runs"
         if not runs.is_dir():
-            runs.mkdir(self._folder_mode, exist_ok=True)
+            runs.mkdir(self._folder_mode & 0o777, exist_ok=True)
             self._own(runs)
         self._ready = True
 
