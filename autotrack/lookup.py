@@ -86,15 +86,23 @@ def load_model(
         time.sleep(0.05)
         run, model = _find_model(source, run.id, name)
     try:
-        with run._open(model.path) as file:
-            data = file.read()
-    except FileNotFoundError:
-        raise ModelError(f"the file of model {model.name!r} of run {run.name} is gone: {model.path}") from None
+        data = _content(run, model)
+    except FileNotFoundError:  # perhaps it was turned into its safe form just now
+        run, model = _find_model(source, run.id, name)
+        try:
+            data = _content(run, model)
+        except FileNotFoundError:
+            raise ModelError(f"the file of model {model.name!r} of run {run.name} is gone: {model.path}") from None
     if hashlib.sha256(data).hexdigest() != model.sha256:
         raise ModelError(f"{model.path} of run {run.name} is not the file that was saved (its sha256 differs)")
     for form in plugins.model_formats():
         models.register_format(form)
     return models.load(data, model.format, trusted, f"model {model.name!r} of run {run.name}")
+
+
+def _content(run: RunRecord, model: Model) -> bytes:
+    with run._open(model.path) as file:
+        return file.read()
 
 
 def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Model]:
