@@ -155,7 +155,7 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         ("tags", list(run.tags.items())),
         ("models", models),
         ("artifacts", [(name, f"{artifact.size:,} bytes") for name, artifact in run.artifacts.items()]),
-        *((section, _flat(content)) for section, content in run.facts.items()),
+        *((section, _facts(section, run.facts[section])) for section in sorted(run.facts, key=_place)),
         ("children", [(child.name, f"{child.status} {child.id}") for child in run.children[:_ROWS]]),
         ("notes", list(run.notes) + [("damage", problem) for problem in run.problems]),
     ]
@@ -171,6 +171,20 @@ def _metric(run: RunRecord, key: str) -> str:
 def _range(points: Sequence[Any]) -> str:
     finite = [point.value for point in points if math.isfinite(point.value)]
     return f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
+
+
+_ORDER = ("estimator", "data", "lineage", "fitted", "git", "environment", "hardware", "random", "packages")
+
+
+def _place(section: str) -> tuple[int, str]:
+    """What was trained comes before the world that it was trained in."""
+    return _ORDER.index(section) if section in _ORDER else 0, section
+
+
+def _facts(section: str, content: Any) -> list[tuple[str, str]]:
+    if section == "packages" and isinstance(content, dict):
+        return [("installed", f"{len(content)} packages; `autotrack show --json` names them")]
+    return _flat(content)
 
 
 def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("bench_import.py", "bench_disabled.py", "bench_scalar.py", "bench_fit.py", "bench_capture.py", "bench_forest.py")
+BENCHMARKS = (
+    "bench_import.py",
+    "bench_disabled.py",
+    "bench_scalar.py",
+    "bench_fit.py",
+    "bench_capture.py",
+    "bench_forest.py",
+)
 
 
 def results(name: str) -> list[dict[str, Any]]:
