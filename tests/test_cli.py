@@ -289,5 +289,5 @@ def test_demo(tmp_path: Path):
     ]
     assert len(shown) == 2
     assert shown[0] == shown[1]
-    assert "autotrack ls" in done.stdout
+    assert "autotrack ls  " in done.stdout
     assert os.listdir(tmp_path) == ["autotrack-demo"]

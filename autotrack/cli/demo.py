@@ -81,4 +81,7 @@ def demo(folder: str) -> None:
 
 def _command(folder: str) -> str:
     """How to call us from the demo's folder: by name, or by path where we are in no folder of PATH."""
-    return "autotrack" if shutil.which("autotrack") else os.path.relpath(sys.argv[0], folder)
+    if shutil.which("autotrack"):
+        return "autotrack"
+    called = Path(sys.argv[0])
+    return "python -m autotrack" if called.name == "__main__.py" else os.path.relpath(called, folder)
