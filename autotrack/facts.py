@@ -51,6 +51,7 @@ class ProcessFacts:
         self._facts: dict[str, Any] = {}
         self._code: dict[str, bytes] = {}
         self._waiting: list[Run] = []  # runs that get what is still to come
+        self._owed: list[Run] = []  # runs that get the code with the next round of housekeeping
         self._state: Literal["new", "capturing", "complete"] = "new"
         self._folder = Path()
         self._script = ""
@@ -68,8 +69,11 @@ class ProcessFacts:
                 housekeeper.submit(self._capture)
             if self._state == "capturing":
                 self._waiting.append(run)
-            else:
+            elif in_notebook():  # the cells as they are now
                 housekeeper.submit(partial(self._give_code, run))
+            else:  # files are made when housekeeping comes round: they would stand in the way of the next fit
+                self._owed.append(run)
+                housekeeper.add(self, self._pay)
             facts = dict(self._facts)
         with guard.protect("reading the random states"):
             facts["random"] = describe_randomness()
@@ -106,6 +110,10 @@ class ProcessFacts:
         for run in waiting:
             run.capture(facts={section: facts})
 
+    def _pay(self) -> None:
+        while self._owed:
+            self._give_code(self._owed.pop(0))
+
     def _give_code(self, run: Run) -> None:
         with guard.protect("storing the code"):
             if in_notebook() or not self._code.keys() - {"changes.patch"}:  # cells have been run since
@@ -131,3 +139,4 @@ class ProcessFacts:
             from autotrack.capture.git import stop  # noqa: PLC0415  only a git that hangs takes so long
 
             stop()
+        self._pay()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import sys
+from array import array
 from typing import Any
 
 __all__ = ["describe_randomness"]
@@ -25,7 +26,8 @@ def describe_randomness() -> dict[str, Any]:
 
     Two runs whose ``python``, ``numpy`` and ``torch`` agree started from the same state.
     """
-    facts: dict[str, Any] = {"python": _digest(repr(random.getstate()).encode())}
+    version, words, spare = random.getstate()
+    facts: dict[str, Any] = {"python": _digest(array("I", words).tobytes() + repr((version, spare)).encode())}
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "get_state"):
         state = numpy_random.get_state()
