@@ -38,17 +38,12 @@ from autotrack.wrappers import (
     wrap_watch,
 )
 
-__all__ = ["Call", "Outcome", "PatchSet", "defining_owner", "is_ours"]
+__all__ = ["Call", "Outcome", "PatchSet", "is_ours"]
 
 _MISSING = object()
 
 _lock = threading.RLock()
 _owners: weakref.WeakKeyDictionary[FunctionType, weakref.ref[Any]] = weakref.WeakKeyDictionary()  # of our wrappers
-
-
-def defining_owner(cls: type, name: str) -> type | None:
-    """The class in ``cls``'s method resolution order that has the attribute in its own namespace."""
-    return next((owner for owner in cls.__mro__ if name in vars(owner)), None)
 
 
 def _function_of(raw: Any) -> Any:

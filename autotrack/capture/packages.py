@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["installed_packages", "requirement"]
+__all__ = ["installed_packages"]
 
 
 def installed_packages() -> dict[str, str]:
@@ -44,9 +44,3 @@ def _origin(distribution: importlib.metadata.Distribution) -> str:
         return f" @ {editable}{direct.get('url', '')}" + (f"@{commit}" if commit else "")
     except (ValueError, AttributeError):  # not what an installer writes
         return ""
-
-
-def requirement(name: str, version: str) -> str:
-    """One line of a requirements.txt that pip accepts: a direct install is a comment, its origin may be private."""
-    number, _, origin = version.partition(" @ ")
-    return f"# {name}=={number} was installed from {origin}" if origin else f"{name}=={number.partition('+')[0]}"

@@ -16,7 +16,7 @@ import pytest
 import autotrack
 from autotrack.capture.environment import ALLOWED, allowed_variables, describe_environment
 from autotrack.capture.hardware import describe_hardware
-from autotrack.capture.packages import installed_packages, requirement
+from autotrack.capture.packages import installed_packages
 from autotrack.capture.redact import Redactor
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -117,13 +117,6 @@ def test_odd_distributions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "odd-versionless": "",
     }  # fmt: skip
     assert importlib.metadata.version("odd-vcs") == "1.0"
-
-
-def test_requirements_are_lines_that_pip_accepts():
-    from packaging.requirements import Requirement
-
-    assert str(Requirement(requirement("torch", "2.13.0+cpu"))) == "torch==2.13.0"
-    assert requirement("mine", "1.0 @ editable file:///x").startswith("# mine==1.0 was installed from")
 
 
 def test_hardware():
