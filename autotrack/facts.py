@@ -111,8 +111,10 @@ class ProcessFacts:
             run.capture(facts={section: facts})
 
     def _pay(self) -> None:
-        while self._owed:
-            self._give_code(self._owed.pop(0))
+        with self._lock:  # the exit may meet a round of housekeeping here
+            owed, self._owed = self._owed, []
+        for run in owed:
+            self._give_code(run)
 
     def _give_code(self, run: Run) -> None:
         with guard.protect("storing the code"):
