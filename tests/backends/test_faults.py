@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def kill_at_random_moments(tmp_path, times):
     return runs, returned
 
 
+def torn_at_a_page(problem):
+    torn = re.fullmatch(r"\w+\.jsonl: torn last line of (\d+) bytes at byte (\d+)", problem)
+    return torn is not None and (int(torn[1]) + int(torn[2])) % os.sysconf("SC_PAGE_SIZE") == 0
+
+
 def check_killed(times, runs, returned):
     total = 0
     for number in range(times):
@@ -108,7 +114,8 @@ def check_killed(times, runs, returned):
         assert last <= len(steps) <= max(last, 0) + 1  # and at most the one that was under way
         assert all(point.value == 1 / point.step for point in (run.history("loss") if steps else []))
         assert run.status == "killed"
-        assert run.problems == []
+        # A SIGKILL may stop one write where a page of the file ends: the line that had not returned is torn there.
+        assert [problem for problem in run.problems if not torn_at_a_page(problem)] == []
         total += len(steps)
     assert total > 20 * times  # they were killed while they were logging
     assert runs["kill-next"].status == "finished"

@@ -1,5 +1,6 @@
 """The journal: written and read back equal, through truncation, flipped bits, interrupts, forks and full tables."""
 
+import itertools
 import json
 import os
 import signal
@@ -296,11 +297,10 @@ def test_after_an_interrupted_write_another_file_is_begun(folder):
 
 def test_a_signal_handler_may_log_while_its_thread_writes(folder):
     writer = JournalWriter(folder, RUN)
-    logged = []
+    logged = itertools.count()
 
     def handler(number, frame):
-        logged.append(len(logged))
-        writer.append(encode(Metrics(0, "", {"handler": 1.0}, logged[-1])))
+        writer.append(encode(Metrics(0, "", {"handler": 1.0}, next(logged))))
 
     old = _after(0.0005, handler)
     count = 0
@@ -315,8 +315,10 @@ def test_a_signal_handler_may_log_while_its_thread_writes(folder):
     writer.release()
     records, damage = read(folder)
     assert damage == []
-    assert len(logged) > 10
-    assert [record.s for record in records if "handler" in record.m] == logged
+    # A second signal may interrupt the handler between its number and its write: each once, in any order.
+    handled = next(logged)
+    assert handled > 10
+    assert sorted(record.s for record in records if "handler" in record.m) == list(range(handled))
     assert [record.s for record in records if "thread" in record.m] == list(range(count))
 
 
