@@ -11,34 +11,49 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["MARK", "Redactor", "redact"]
 
 MARK = "[redacted]"
 
 
+# Compiling all patterns takes longer than many a training, and most texts need few of them.
+_compiled = functools.cache(re.compile)
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_BLOCKS = re.compile(
+def _has(pieces: Iterable[str], folded: str) -> bool:
+    return any(piece in folded for piece in pieces)
+
+
+_BLOCKS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
     r"|https://hooks\.slack\.com/services/[\w/]+"
 )
-_LONG = re.compile(r"[\w.-]{15,}+")  # where a token can be; twenty times faster than looking for each everywhere
-_TOKENS = (
-    r"(?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
-    r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",  # AWS
-    r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
-    r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{16,}",
-    r"(?<![A-Za-z0-9])xox[abeoprs]-[\w-]{10,}|(?<![A-Za-z0-9])xapp-[\w-]{10,}",  # Slack
-    r"(?<![A-Za-z0-9])[spr]k[-_](?:live|test|proj|ant|or|svcacct|admin)[-_](?=[\w-]{0,60}\d)[\w-]{12,}",  # Stripe
-    r"(?<![A-Za-z0-9])sk-(?=[\w-]{0,60}\d)[\w-]{20,}",
-    r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}|(?<![A-Za-z0-9])api_org_[A-Za-z0-9]{20,}",
-    r"(?<![A-Za-z0-9])AIza[\w-]{30,}|(?<![A-Za-z0-9])ya29\.[\w-]{20,}|(?<![A-Za-z0-9])GOCSPX-[\w-]{20,}",  # Google
-    r"(?<![A-Za-z0-9])(?:npm_|pypi-|dckr_pat_|dop_v1_|shpat_|SG\.|r8_|nvapi-|gsk_|lin_api_|wandb_v1_|pul-|dp\.pt\.)[\w.-]{20,}",
-    r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}(?![A-Za-z0-9])",  # Databricks
+_LONG = r"[\w.-]{15,}+"  # where a token can be; twenty times faster than looking for each everywhere
+_TOKENS = "|".join(
+    [
+        r"(?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # JSON web tokens
+        r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",  # AWS
+        r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})",
+        r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[\w-]{16,}",
+        r"(?<![A-Za-z0-9])xox[abeoprs]-[\w-]{10,}|(?<![A-Za-z0-9])xapp-[\w-]{10,}",  # Slack
+        r"(?<![A-Za-z0-9])[spr]k[-_](?:live|test|proj|ant|or|svcacct|admin)[-_](?=[\w-]{0,60}\d)[\w-]{12,}",  # Stripe
+        r"(?<![A-Za-z0-9])sk-(?=[\w-]{0,60}\d)[\w-]{20,}",
+        r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}|(?<![A-Za-z0-9])api_org_[A-Za-z0-9]{20,}",
+        r"(?<![A-Za-z0-9])AIza[\w-]{30,}|(?<![A-Za-z0-9])ya29\.[\w-]{20,}|(?<![A-Za-z0-9])GOCSPX-[\w-]{20,}",  # Google
+        r"(?<![A-Za-z0-9])(?:npm_|pypi-|dckr_pat_|dop_v1_|shpat_|SG\.|r8_|nvapi-|gsk_|lin_api_|wandb_v1_|pul-|dp\.pt\.)[\w.-]{20,}",
+        r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}(?![A-Za-z0-9])",  # Databricks
+    ]
+)
+_TOKEN_STARTS = _words(
+    "eyj akia asia abia acca ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ gl xox xapp- k-live k_live k-test k_test k-proj "
+    "k_proj k-ant k_ant k-or k_or k-svcacct k_svcacct k-admin k_admin sk- hf_ api_org_ aiza ya29. gocspx- npm_ pypi- "
+    "dckr_pat_ dop_v1_ shpat_ sg. r8_ nvapi- gsk_ lin_api_ wandb_v1_ pul- dp.pt. dapi"
 )
 
 _STRING = (
@@ -46,46 +61,42 @@ _STRING = (
 )
 # A name and what leads from it to its value. Names are read whole (possessive), so that the time is linear; whether
 # a name speaks of a secret is decided outside.
-_NAME = re.compile(
-    r"""(?P<name>(?<![\w.-])[\w.-]++)(?P<sep>[\"']?\]?(?:
+_NAME = r"""(?x)
+    (?P<name>(?<![\w.-])[\w.-]++)(?P<sep>[\"']?\]?(?:
         [ \t]*(?::=|=>|=(?!=))[ \t]*\(\s{0,100}(?=[bruf]{0,2}[\"'])  # a literal in parentheses
       | [ \t]*(?::=|=>|=(?!=))[ \t]*
       | [ \t]*:[ \t]*[A-Za-z_][\w.]{0,40}+(?:\[[\w., |]{0,60}\])?(?:[ ]\|[ ]\w{1,40}+)?[ ]*=(?!=)[ ]*  # token: str =
       | [ \t]*:(?!:)[ \t]*
       | [ \t]{1,100}
-    ))""",
-    re.VERBOSE,
-)
-_LITERALS = re.compile(rf"{_STRING}(?:\s{{0,100}}+{_STRING}){{0,50}}+")
-_BLOCK = re.compile(r"[|>][-+]?\d?[ \t]*\n")  # of YAML
-_BARE = re.compile(r"(?:(?i:basic|bearer|token|digest)[ \t]+)?(?:\[redacted\])?+[^\s\"',;&)}\]]{0,256}+")
-_REST = re.compile(r"[^\s\"',;&)}\]]*+")
+    ))"""
+_LITERALS = rf"{_STRING}(?:\s{{0,100}}+{_STRING}){{0,50}}+"
+_BLOCK = r"[|>][-+]?\d?[ \t]*\n"  # of YAML
+_BARE = r"(?:(?i:basic|bearer|token|digest)[ \t]+)?(?:\[redacted\])?+[^\s\"',;&)}\]]{0,256}+"
+_REST = r"[^\s\"',;&)}\]]*+"
 # Called with a name and a default: os.getenv("API_KEY", "…"), add_argument("--token", default="…").
-_CALL = re.compile(
-    rf"""(?P<open>(?:get|getenv|pop|set|setdefault|setenv|putenv|add_argument|option|Option)\(\s*[\"']-{{0,2}})
-    (?P<name>[\w.-]++)(?P<sep>[\"'],\s*(?:[^\n\"'()]{{0,80}}?default\s*=\s*)?)(?P<value>{_STRING})""",
-    re.VERBOSE,
-)
+_CALL = rf"""(?x)
+    (?P<open>(?:get|getenv|pop|set|setdefault|setenv|putenv|add_argument|option|Option)\(\s*[\"']-{{0,2}})
+    (?P<name>[\w.-]++)(?P<sep>[\"'],\s*(?:[^\n\"'()]{{0,80}}?default\s*=\s*)?)(?P<value>{_STRING})"""
 # A list of variables as Kubernetes writes it.
-_NAMED = re.compile(
+_NAMED = (
     r"(?P<name>\bname[\"']?[ ]*:[ ]*[\"']?(?P<key>[\w.-]{1,100}+)[\"']?,?\s{1,40}"
     r"[-+ ]{0,40}[\"']?value[\"']?[ ]*:[ ]*)(?P<value>[^\s,}]++)"
 )
-_USERINFO = re.compile(r"(?<=://)[^\s/@:\"']{0,200}+:[^\s/\"']*(?=@)|(?<=://)[^\s/@:\"']{16,}+(?=@)")
-_USER = re.compile(r"(?P<name>(?<!\S)(?:-u|--user)[ =][\w.@-]{1,100}+:)(?P<value>[^\s\"']++)")
-_HEADER = re.compile(
-    r"(?i)(?P<name>\b(?:(?:proxy-)?authorization|(?:set-)?cookie)[\"']?\s{0,3}[:=]\s{0,3}[bruf]{0,2}[\"']?)(?P<value>[^\"'\s][^\"'\n]*+)"
+_USERINFO = r"(?<=://)[^\s/@:\"']{0,200}+:[^\s/\"']*(?=@)|(?<=://)[^\s/@:\"']{16,}+(?=@)"
+_USER = r"(?P<name>(?<!\S)(?:-u|--user)[ =][\w.@-]{1,100}+:)(?P<value>[^\s\"']++)"
+_HEADER = (
+    r"(?i)(?P<name>\b(?:(?:proxy-)?authorization|(?:set-)?cookie)[\"']?\s{0,3}[:=]\s{0,3}[bruf]{0,2}[\"']?)"
+    r"(?P<value>[^\"'\s][^\"'\n]*+)"
 )
-_SCHEME = re.compile(r"(?i)(?P<name>\b(?:bearer|basic)\s{1,3})(?P<value>(?=[\w+/=.~-]{0,200}[\d+/=])[\w+/=.~-]{12,}+)")
-_QUERY = re.compile(r"(?P<name>[?&;](?P<key>[\w.-]{1,80}+)=)(?P<value>[^\s&\"'<>]++)")
-_CODE = re.compile(
-    r"(?:None|null|nil|True|False|true|false|undefined|required|optional|\d{1,6}(?:\.\d*)?|\.\.\.|str|int|bytes|float|bool|Any|object|string|"
+_SCHEME = r"(?i)(?P<name>\b(?:bearer|basic)\s{1,3})(?P<value>(?=[\w+/=.~-]{0,200}[\d+/=])[\w+/=.~-]{12,}+)"
+_QUERY = r"(?P<name>[?&;](?P<key>[\w.-]{1,80}+)=)(?P<value>[^\s&\"'<>]++)"
+_CODE = (
+    r"(?s)(?:None|null|nil|True|False|true|false|undefined|required|optional|\d{1,6}(?:\.\d*)?|\.\.\.|str|int|bytes|float|bool|Any|object|string|"
     r"not|lambda|await|yield|if|"
-    r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+[(\[].*|(?:self|os|sys|cls|args|cfg|config|settings|env)\.[\w.]+|[{\[(<$%*`].*|[|&=!<>+*/\\-]{1,3})",
-    re.DOTALL,
+    r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+[(\[].*|(?:self|os|sys|cls|args|cfg|config|settings|env)\.[\w.]+|[{\[(<$%*`].*|[|&=!<>+*/\\-]{1,3})"
 )
-_DOTTED = re.compile(r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+")
-_HINT = re.compile(r"(?i)pass|pwd|secret|token|cred|key|auth|cookie|dsn|conn|sas|jwt|bearer|sig")
+_DOTTED = r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+"
+_HINTS = _words("pass pwd secret token cred key auth cookie dsn conn sas jwt bearer sig")  # in every name that speaks
 _WORDS = re.compile(r"[A-Z]++(?![a-z])|[A-Z]?[a-z]++|\d++")
 _SECRET = _words(
     "pass password passwd passphrase passcode pwd secret token credential credentials authorization cookie dsn sas jwt "
@@ -118,7 +129,7 @@ _COUNTS = _words(
 @functools.lru_cache(maxsize=4096)
 def _speaks(name: str) -> bool:
     """Whether a name says that its value is secret: API_KEY, db.password, clientSecret2; not max_tokens, tokenizer."""
-    if not _HINT.search(name):
+    if not _has(_HINTS, name.casefold()):
         return False
     words = [word.lower() for word in _WORDS.findall(name)]
     capitals = name.isupper()
@@ -163,20 +174,13 @@ class Redactor:
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         self._own = [re.compile(pattern) for pattern in patterns]
-        self._tokens = re.compile("|".join(_TOKENS))
 
     def text(self, text: str) -> str:
         """``text`` without its secrets."""
-        text = _BLOCKS.sub(MARK, text)
-        text = _LONG.sub(lambda match: self._tokens.sub(MARK, match[0]), text)
-        text = _USERINFO.sub(MARK, text)
-        text = _HEADER.sub(_whole, text)
-        text = _SCHEME.sub(_whole, text)
-        text = _QUERY.sub(_query, text)
-        text = _NAMED.sub(_named, text)
-        text = _CALL.sub(_call, text)
-        text = _pairs(text)
-        text = _USER.sub(_whole, text)
+        folded = text.casefold()
+        for pieces, take_out in _RULES:
+            if _has(pieces, folded):
+                text = take_out(text)
         for pattern in self._own:  # never inside a mark, so that a second time nothing changes
             text = MARK.join(pattern.sub(MARK, piece) for piece in text.split(MARK))
         return text
@@ -232,7 +236,7 @@ def _pairs(text: str) -> str:
     """``text`` without the values after names that speak of a secret."""
     pieces: list[str] = []
     done = at = 0
-    while match := _NAME.search(text, at):
+    while match := _compiled(_NAME).search(text, at):
         found = _value(match, text)
         at = match.end("name") if found is None else found[1]
         if found is not None:
@@ -246,23 +250,23 @@ def _value(match: re.Match[str], text: str) -> tuple[str, int] | None:
     name, operator, start = match["name"], match["sep"].strip(" \t\"']"), match.end()
     if not _speaks(name):
         return _weak(name, operator, text, start)
-    literals = _LITERALS.match(text, start)
+    literals = _compiled(_LITERALS).match(text, start)
     if literals:  # "we pass 'euclidean'" is prose
         return (_literal(literals[0]), literals.end()) if operator or not name.endswith("pass") else None
-    block = _BLOCK.match(text, start)
+    block = _compiled(_BLOCK).match(text, start)
     if operator == ":" and block:
         end = _block_end(text, block.end(), match.start() - text.rfind("\n", 0, match.start()) - 1)
         return f"{MARK}\n", end
-    bare = _BARE.match(text, start)
+    bare = _compiled(_BARE).match(text, start)
     assert bare is not None  # it may be empty
     value = bare[0]
-    code = MARK not in value and _CODE.fullmatch(value)
-    if not value or value == MARK or code or (_DOTTED.fullmatch(value) and _speaks(value)):
+    code = MARK not in value and _compiled(_CODE).fullmatch(value)
+    if not value or value == MARK or code or (_compiled(_DOTTED).fullmatch(value) and _speaks(value)):
         return None
     option = name.startswith("-") and not value.startswith("-")
     if not operator and not option and not _random_looking(value):  # "token abc" is prose
         return None
-    rest = _REST.match(text, bare.end())
+    rest = _compiled(_REST).match(text, bare.end())
     return MARK, rest.end() if rest else bare.end()
 
 
@@ -282,12 +286,33 @@ def _weak(name: str, operator: str, text: str, start: int) -> tuple[str, int] | 
     words = _WORDS.findall(name[-20:])
     if not operator or not words or words[-1].lower() not in _WEAK:
         return None
-    literals = _LITERALS.match(text, start)
+    literals = _compiled(_LITERALS).match(text, start)
     if literals:
         secret = _random_looking(literals[0].strip("bruf").strip("\"'"))
         return (_literal(literals[0]), literals.end()) if secret else None
-    bare = _BARE.match(text, start)
+    bare = _compiled(_BARE).match(text, start)
     return (MARK, bare.end()) if bare and _random_looking(bare[0]) else None
+
+
+def _rule(
+    pieces: Iterable[str], pattern: str, replacement: str | Callable[[re.Match[str]], str]
+) -> tuple[frozenset[str], Callable[[str], str]]:
+    """What a text must hold, in lower case, for the pattern to match anywhere in it; and how its matches go."""
+    return frozenset(pieces), lambda text: _compiled(pattern).sub(replacement, text)
+
+
+_RULES = (
+    _rule(("private key", "hooks.slack.com"), _BLOCKS, MARK),
+    _rule(_TOKEN_STARTS, _LONG, lambda match: _compiled(_TOKENS).sub(MARK, match[0])),
+    _rule(("://",), _USERINFO, MARK),
+    _rule(("authorization", "cookie"), _HEADER, _whole),
+    _rule(("bearer", "basic"), _SCHEME, _whole),
+    _rule(_HINTS | {"code", "x-amz-"}, _QUERY, _query),
+    _rule(_HINTS, _NAMED, _named),
+    _rule(_HINTS, _CALL, _call),
+    (_HINTS | _WEAK, _pairs),
+    _rule(("-u",), _USER, _whole),
+)
 
 
 def redact(text: str) -> str:
