@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from autotrack import guard
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.capture.source import entry_script, entry_source, in_notebook
+from autotrack.capture.source import cells, command_line, entry_script, in_notebook, own_script
 from autotrack.run import Run
 
 if TYPE_CHECKING:
@@ -80,23 +80,12 @@ class ProcessFacts:
         run.capture(facts=facts)
 
     def _capture(self) -> None:
-        from autotrack.capture.environment import describe_environment  # noqa: PLC0415  on this thread, not at enable()
-        from autotrack.capture.git import git_state  # noqa: PLC0415
-        from autotrack.capture.hardware import describe_hardware  # noqa: PLC0415
-        from autotrack.capture.packages import installed_packages  # noqa: PLC0415
+        from autotrack.capture.process import Order, capture  # noqa: PLC0415  on this thread, not at enable()
 
-        with guard.protect("capturing the environment"):
-            self._found("environment", describe_environment(self._folder, self._script, self.redactor))
-        with guard.protect("listing packages"):
-            self._found("packages", self._clean(installed_packages()))
-        with guard.protect("describing the machine"):  # asks a driver, which may be slow
-            self._found("hardware", describe_hardware())
-        with guard.protect("asking git"):  # slowest in a large work tree
-            state = git_state(self._folder, lambda known: self._found("git", self._clean(known)))
-            if state is not None:
-                self._found("git", self._clean(state.facts))
-                if state.patch:
-                    self._code["changes.patch"] = self._encoded(state.patch)
+        script = self._script
+        order = Order(str(self._folder), script, command_line(), own_script(script), list(self.patterns))
+        with guard.protect("capturing the facts"):
+            capture(order, self._found)
         with self._lock:
             self._state = "complete"
             waiting, self._waiting = self._waiting, []
@@ -104,6 +93,9 @@ class ProcessFacts:
             self._give_code(run)
 
     def _found(self, section: str, facts: dict[str, Any]) -> None:
+        if section == "code":
+            self._code = {name: _encoded(text) for name, text in facts.items()}
+            return
         with self._lock:
             self._facts[section] = facts
             waiting = list(self._waiting)
@@ -118,27 +110,21 @@ class ProcessFacts:
 
     def _give_code(self, run: Run) -> None:
         with guard.protect("storing the code"):
-            if in_notebook() or not self._code.keys() - {"changes.patch"}:  # cells have been run since
-                source = entry_source(self._script)
-                if source is not None:
-                    self._code[self.redactor.text(source[0])] = self._encoded(source[1])
+            ran = cells()  # more each time
+            if ran is not None:
+                self._code["cells.py"] = _encoded(self.clean(ran))
             for name, content in self._code.items():
                 run.capture_code(name, content)
-
-    def _encoded(self, text: str) -> bytes:
-        return self.redactor.text(text).encode("utf-8", "surrogateescape")
-
-    def _clean(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._clean(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._clean(item) for item in value]
-        return self.redactor.text(value) if isinstance(value, str) else value
 
     def close(self) -> None:
         """At exit: wait for what is still being captured, but not long."""
         if not housekeeper.wait_idle(EXIT_WAIT):
-            from autotrack.capture.git import stop  # noqa: PLC0415  only a git that hangs takes so long
+            from autotrack.capture.process import stop  # noqa: PLC0415  only a git that hangs takes so long
 
             stop()
         self._pay()
+
+
+def _encoded(text: str) -> bytes:
+    """Text as it was read: bytes that were no UTF-8 come back as they were."""
+    return text.encode("utf-8", "surrogateescape")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autotrack.capture.redact import Redactor
-from autotrack.capture.source import command_line
 
 __all__ = ["ALLOWED", "allowed_variables", "describe_environment"]
 
@@ -37,8 +36,8 @@ ALLOWED = (
 """Environment variables that are recorded; no other is looked at."""
 
 
-def describe_environment(folder: Path, script: str, redactor: Redactor) -> dict[str, Any]:
-    """The section ``environment``, for ``script`` run in ``folder``."""
+def describe_environment(folder: Path, script: str, command: Sequence[str], redactor: Redactor) -> dict[str, Any]:
+    """The section ``environment``, for ``script`` run in ``folder`` by ``command``."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -46,7 +45,7 @@ def describe_environment(folder: Path, script: str, redactor: Redactor) -> dict[
         "host": platform.node(),
         "user": _user(),
         "script": redactor.text(script),
-        "command": redactor.argv(command_line()),
+        "command": redactor.argv(command),
         "folder": redactor.text(str(folder)),
         "variables": allowed_variables(os.environ, redactor),
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from autotrack.capture.process import readable
 
 __all__ = ["MAX_PATCH", "TIME_LIMIT", "GitState", "git_state", "stop"]
 
@@ -135,7 +136,7 @@ class _Git:
         pieces: list[bytes] = []
         size = 0
         while size < limit:
-            if not select.select([process.stdout], [], [], self.left)[0]:
+            if not readable(process.stdout.fileno(), self.left):
                 return b"".join(pieces), False
             piece = os.read(process.stdout.fileno(), min(1 << 16, limit - size))
             if not piece:

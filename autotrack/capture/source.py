@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autotrack.config import is_installed
 
-__all__ = ["MAX_SOURCE", "command_line", "entry_script", "entry_source", "in_notebook"]
+__all__ = ["MAX_SOURCE", "cells", "command_line", "entry_script", "in_notebook", "own_script", "script_source"]
 
 MAX_SOURCE = 1_000_000
 """Bytes kept of a source."""
@@ -34,23 +34,27 @@ def entry_script() -> str:
     return str(getattr(sys.modules.get("__main__"), "__file__", None) or "")
 
 
-def entry_source(script: str) -> tuple[str, str] | None:
-    """(file name, text) of the code that this process runs; None for ``python -c``, bare prompts and tools.
-
-    Args:
-        script: What ``entry_script`` said.
-    """
+def cells() -> str | None:
+    """The cells run so far, in order; None outside IPython."""
     shell = _shell()
-    if shell is not None:
-        cells = [cell for cell in getattr(shell, "user_ns", {}).get("In", []) if isinstance(cell, str) and cell.strip()]
-        return "cells.py", "\n\n".join(f"# %% [{number}]\n{cell}" for number, cell in enumerate(cells, 1))[:MAX_SOURCE]
+    if shell is None:
+        return None
+    ran = [cell for cell in getattr(shell, "user_ns", {}).get("In", []) if isinstance(cell, str) and cell.strip()]
+    return "\n\n".join(f"# %% [{number}]\n{cell}" for number, cell in enumerate(ran, 1))[:MAX_SOURCE]
+
+
+def own_script(script: str) -> str:
+    """The script, if it is the user's: empty for ``python -c``, bare prompts, notebooks and tools such as pytest."""
+    return "" if in_notebook() or is_installed(script) else script
+
+
+def script_source(script: str) -> tuple[str, str] | None:
+    """(file name, text) of a script; None where there is none. Bytes that are no UTF-8 are lone surrogates in it."""
     if not script:
         return None
     path = Path(script)
-    if is_installed(script):  # pytest's, say: no code of the user's
-        return None
     try:
         with path.open("rb") as file:
-            return path.name, file.read(MAX_SOURCE).decode(errors="surrogateescape")  # byte by byte as it is
+            return path.name, file.read(MAX_SOURCE).decode(errors="surrogateescape")
     except OSError:
         return None

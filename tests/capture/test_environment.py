@@ -17,7 +17,7 @@ import autotrack
 from autotrack.capture.environment import ALLOWED, allowed_variables, describe_environment
 from autotrack.capture.hardware import describe_hardware
 from autotrack.capture.packages import installed_packages
-from autotrack.capture.redact import Redactor
+from autotrack.capture.redact import MARK, Redactor
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -173,6 +173,9 @@ def test_nothing_of_the_process_moves(script: Script):
 
 
 def test_describe_environment_takes_secrets_out(tmp_path: Path):
-    found = describe_environment(tmp_path / "token=abcdef", "x/password=hunter2/a.py", Redactor())
+    found = describe_environment(
+        tmp_path / "token=abcdef", "x/password=hunter2/a.py", ["x", "--token", "zyxwvu"], Redactor()
+    )
     assert "abcdef" not in found["folder"]
     assert "hunter2" not in found["script"]
+    assert found["command"] == ["x", "--token", MARK]

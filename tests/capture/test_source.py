@@ -9,7 +9,7 @@ import pytest
 
 import autotrack
 from autotrack.capture import source
-from autotrack.capture.source import entry_source
+from autotrack.capture.source import script_source
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -52,12 +52,12 @@ def test_code_of_the_command_line_is_in_the_command(tmp_path: Path):
 
 
 def test_a_script_that_deletes_itself_or_is_very_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert entry_source(str(tmp_path / "gone.py")) is None
-    assert entry_source("") is None
-    assert entry_source(str(tmp_path)) is None
+    assert script_source(str(tmp_path / "gone.py")) is None
+    assert script_source("") is None
+    assert script_source(str(tmp_path)) is None
     monkeypatch.setattr(source, "MAX_SOURCE", 100)
     (tmp_path / "large.py").write_text("x = 1\n" * 1000)
-    assert entry_source(str(tmp_path / "large.py")) == ("large.py", ("x = 1\n" * 1000)[:100])
+    assert script_source(str(tmp_path / "large.py")) == ("large.py", ("x = 1\n" * 1000)[:100])
 
 
 def test_a_tools_own_script_is_no_code_of_the_users(tmp_path: Path):
