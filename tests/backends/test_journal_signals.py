@@ -1,0 +1,107 @@
+"""Interrupts and signal handlers lose nothing and double nothing."""
+
+import itertools
+import os
+import signal
+import time
+
+import pytest
+
+from autotrack.backends.journal import JournalWriter
+from autotrack.records import Metrics, Note, encode
+from tests.backends.journals import RUN, files, read
+
+
+def _after(seconds, handler):
+    old = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    return old
+
+
+def _interrupt(number, frame):
+    """Ctrl-C, but only in the midst of ``append``: not in the lines of the test."""
+    while frame is not None:
+        if frame.f_code is JournalWriter.append.__code__:
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+
+def _restore(old):
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, old)
+
+
+def test_an_interrupt_at_any_moment_loses_and_doubles_nothing_whose_call_returned(folder):
+    writer = JournalWriter(folder, RUN)
+    returned, interrupted, step = set(), set(), 0
+    deadline = time.monotonic() + 1.0
+    old = _after(0.0007, _interrupt)
+    try:
+        while time.monotonic() < deadline:
+            try:
+                while time.monotonic() < deadline:
+                    step += 1
+                    writer.append(encode(Metrics(step, "", {"loss": 1.0}, step)))
+                    returned.add(step)
+            except KeyboardInterrupt:
+                interrupted.add(step)
+    finally:
+        _restore(old)
+    writer.append(encode(Note(text="at once")))  # no waiting time after Ctrl-C
+    writer.release()
+    records, damage = read(folder)
+    steps = [record.s for record in records if isinstance(record, Metrics)]
+    assert len(interrupted) > 10
+    assert len(steps) == len(set(steps))
+    assert returned <= set(steps)
+    assert set(steps) <= returned | interrupted
+    assert [record for record in records if isinstance(record, Note)]
+    assert all("torn" in hurt or "seal" in hurt for hurt in damage)
+
+
+def test_after_an_interrupted_write_another_file_is_begun(folder):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="a")))
+
+    # A FIFO blocks once it is full: the interrupt comes while the write is under way.
+    reading, writing = os.pipe()
+    os.dup2(writing, writer._fd)
+    old = _after(0.2, _interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            writer.append(encode(Note(text="x" * 200_000)))
+    finally:
+        _restore(old)
+        os.close(reading)
+        os.close(writing)
+    writer.append(encode(Note(text="b")))
+    writer.release()
+    assert len(files(folder)) == 2
+    assert sorted(record.text for record in read(folder)[0]) == ["a", "b"]
+
+
+def test_a_signal_handler_may_log_while_its_thread_writes(folder):
+    writer = JournalWriter(folder, RUN)
+    logged = itertools.count()
+
+    def handler(number, frame):
+        writer.append(encode(Metrics(0, "", {"handler": 1.0}, next(logged))))
+
+    old = _after(0.0005, handler)
+    count = 0
+    try:
+        deadline = time.monotonic() + 0.7
+        while time.monotonic() < deadline:
+            writer.append(encode(Metrics(0, "", {"thread": 1.0}, count)))
+            count += 1
+    finally:
+        _restore(old)
+    writer.seal()
+    writer.release()
+    records, damage = read(folder)
+    assert damage == []
+    # A second signal may interrupt the handler between its number and its write: each once, in any order.
+    handled = next(logged)
+    assert handled > 10
+    assert sorted(record.s for record in records if "handler" in record.m) == list(range(handled))
+    assert [record.s for record in records if "thread" in record.m] == list(range(count))

@@ -1,0 +1,215 @@
+"""Writing goes on after errors, beside threads and in forks."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from autotrack.backends import journal
+from autotrack.backends.journal import JournalWriter, read_journal
+from autotrack.records import Metrics, Note, encode
+from tests.backends.journals import RUN, files, read
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def _break(writer):
+    """The journal's descriptor becomes one that is always full."""
+    with open("/dev/full", "wb") as full:
+        os.dup2(full.fileno(), writer._fd)
+
+
+def test_a_failed_write_begins_another_file_after_a_while(folder, monkeypatch):
+    monkeypatch.setattr(journal, "RETRY_AFTER", 0.3)
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="a")))
+    _break(writer)
+    for _ in range(2):  # the second does not even try
+        with pytest.raises(OSError, match=r"No space|waiting"):
+            writer.append(encode(Note(text="lost")))
+    assert len(files(folder)) == 1
+    time.sleep(0.35)
+    writer.append(encode(Note(text="b")))
+    writer.seal()
+    writer.release()
+    assert len(files(folder)) == 2
+    assert sorted(record.text for record in read(folder)[0]) == ["a", "b"]
+
+
+def test_a_torn_line_is_never_written_on_to(folder, monkeypatch):
+    import resource
+
+    monkeypatch.setattr(journal, "RETRY_AFTER", 0.0)
+    writer = JournalWriter(folder, RUN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    failed = 0
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        for step in range(200):
+            try:
+                writer.append(encode(Metrics(0, "", {"loss": 1.0}, step)))
+            except OSError:
+                failed += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    writer.release()
+    records, damage = read(folder)
+    assert failed >= len(damage) > 1
+    assert len(records) == 200 - failed
+    assert all("torn last line" in hurt for hurt in damage)
+
+
+def test_a_seal_that_fails_costs_no_record(folder, monkeypatch):
+    monkeypatch.setattr(journal, "SEAL_EVERY", 300)
+    writer = JournalWriter(folder, RUN)
+    write = os.write
+
+    def no_seals(fd, data):
+        if b'"seal"' in data:
+            raise OSError(28, "full")
+        return write(fd, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", no_seals)
+        for step in range(20):
+            writer.append(encode(Metrics(0, "", {"loss": 1.0}, step)))
+    writer.release()
+    records, _ = read(folder)
+    assert sorted(record.s for record in records) == list(range(20))
+    assert len(files(folder)) > 1
+
+
+def test_a_deleted_file_is_noticed_when_it_is_synced(folder):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="a")))
+    assert not writer.is_deleted()
+    writer.path.unlink()
+    assert writer.is_deleted()
+    with pytest.raises(FileNotFoundError):
+        writer.sync()
+    assert writer.abandon() == 1
+    writer.append(encode(Note(text="b")))
+    writer.sync()
+    writer.release()
+    assert [record.text for record in read(folder)[0]] == ["b"]
+
+
+def test_who_logs_does_not_wait_for_the_disk(folder, monkeypatch):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="a")))
+    slow, done = threading.Event(), threading.Event()
+
+    def slow_disk(fd):
+        slow.set()
+        assert done.wait(10)
+
+    monkeypatch.setattr(os, "fsync", slow_disk)
+    syncing = threading.Thread(target=writer.sync)
+    syncing.start()
+    assert slow.wait(10)
+    logging = threading.Thread(target=writer.append, args=(encode(Note(text="b")),))
+    logging.start()
+    logging.join(5)
+    blocked = logging.is_alive()
+    done.set()
+    syncing.join(10)
+    logging.join(10)
+    writer.release()
+    assert not blocked
+    assert writer.dirty  # what came meanwhile is synced next time
+
+
+# ---- many files, threads, forks -------------------------------------------------------------------------------------
+
+
+def test_more_journals_than_may_be_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "OPEN_FILES", 5)
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    writers = []
+    for number in range(40):
+        (tmp_path / str(number)).mkdir()
+        writers.append(JournalWriter(tmp_path / str(number), RUN))
+    for step in range(3):
+        for writer in writers:
+            writer.append(encode(Metrics(0, "", {"loss": 1.0}, step)))
+            if before:
+                assert len(os.listdir("/proc/self/fd")) <= before + 6
+    for number, writer in enumerate(writers):
+        writer.seal()
+        writer.release()
+        records, damage = read(tmp_path / str(number))
+        assert ([record.s for record in records], damage) == ([0, 1, 2], [])
+        assert len(files(tmp_path / str(number))) == 1
+
+
+def test_threads_share_a_writer(folder):
+    writer = JournalWriter(folder, RUN)
+
+    def work(name):
+        for step in range(300):
+            writer.append(encode(Metrics(writer.elapsed(), "", {name: 1.0}, step)))
+
+    threads = [threading.Thread(target=work, args=(f"m{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.seal()
+    writer.release()
+    records, damage = read(folder)
+    assert damage == []
+    for number in range(8):
+        assert [record.s for record in records if f"m{number}" in record.m] == list(range(300))
+
+
+def test_a_forked_child_writes_a_file_of_its_own(folder):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="before")))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            writer.append(encode(Note(text="child")))
+            writer.seal()
+        finally:
+            os._exit(0)
+    writer.append(encode(Note(text="parent")))
+    assert os.waitpid(pid, 0)[1] == 0
+    writer.append(encode(Note(text="parent again")))
+    writer.seal()
+    writer.release()
+    found = {
+        tuple(entry.record.text for entry in read_journal(name, data, RUN)[0]) for name, data in files(folder).items()
+    }
+    assert found == {("before", "parent", "parent again"), ("child",)}
+    assert read(folder)[1] == []
+    heads = [json.loads(data.splitlines()[0]) for data in files(folder).values()]
+    assert {head["pid"] for head in heads} == {os.getpid(), pid}
+    assert len({head["start"] for head in heads}) == 1  # one clock: their times can be compared
+
+
+def test_a_fork_while_another_thread_holds_the_lock_does_not_hang(folder):
+    writer = JournalWriter(folder, RUN)
+    held, go = threading.Event(), threading.Event()
+
+    def hold():
+        with writer._lock:
+            held.set()
+            go.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(5)
+        writer.append(encode(Note(text="child")))
+        os._exit(0)
+    go.set()
+    thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert [record.text for record in read(folder)[0]] == ["child"]
