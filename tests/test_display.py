@@ -66,7 +66,12 @@ def terminal(renderable: object) -> str:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_written_out_in_the_terminal(text: str):
     runs = hostile_runs(text)
-    for shown in (repr(runs), repr(runs[0]), terminal(display.runs_table(runs, 200)), terminal(display.show_text(runs[0], 200))):
+    for shown in (
+        repr(runs),
+        repr(runs[0]),
+        terminal(display.runs_table(runs, 200)),
+        terminal(display.show_text(runs[0], 200)),
+    ):
         bad = sorted({char for char in shown if not ALLOWED.fullmatch(char)})
         assert bad == []
     assert "\x1b" not in repr(runs)

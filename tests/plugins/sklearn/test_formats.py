@@ -5,9 +5,9 @@ import pickle
 from pathlib import Path
 
 import pytest
+from autotrack_sklearn.formats import SkopsFormat
 
 import autotrack
-from autotrack_sklearn.formats import SkopsFormat
 
 SOURCE = """
 from sklearn.linear_model import LinearRegression
