@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import math
 import shutil
 import time
@@ -21,6 +22,7 @@ __all__ = ["ago", "printable", "run_html", "runs_html", "runs_table", "runs_text
 
 _COLUMNS = 3
 _ROWS = 60
+_WORDS = ("error", "traceback", "notes")  # sections that are read as sentences, and so never cut to the screen
 _STATUS = {"finished": "green", "running": "cyan", "idle": "cyan", "failed": "red", "interrupted": "yellow"}
 
 
@@ -61,13 +63,22 @@ def ago(start: float) -> str:
     return "now"
 
 
-def _common(runs: Iterable[RunRecord], kind: str) -> list[str]:
-    """Names of params or metrics worth a column: those most runs have; of params, those that are not all default."""
+def _metrics(runs: Iterable[RunRecord]) -> list[str]:
+    """Names of the metrics worth a column: those that most runs have."""
     counts: Counter[str] = Counter()
     for run in runs:
-        counts.update(run.metrics.keys() if kind == "metrics" else run.changed)
+        counts.update(run.metrics.keys())
     counts.pop("fit_time", None)  # nearly what the column "took" says
     return [key for key, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:_COLUMNS]
+
+
+def _params(runs: Sequence[RunRecord]) -> list[str]:
+    """Names of the params worth a column: not all default; those that tell the runs apart come first."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update(run.changed)
+    same = {key: len({repr(run.params[key]) for run in runs if key in run.params}) < 2 for key in counts}
+    return sorted(counts, key=lambda key: (same[key], -counts[key], key))[:_COLUMNS]
 
 
 def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
@@ -78,10 +89,10 @@ def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
         ["started", *(ago(run.start) for run in runs)],
         ["took", *(seconds(run.duration) for run in runs)],
     ]
-    for key in _common(runs, "metrics"):
+    for key in _metrics(runs):
         columns.append([key, *(number(run.metrics[key]) if key in run.metrics else "" for run in runs)])
-    for key in _common(runs, "params"):
-        columns.append([key, *(printable(run.params[key], 24) if key in run.changed else "" for run in runs)])
+    for key in _params(runs):
+        columns.append([key, *(printable(run.params[key], 24) if key in run.params else "" for run in runs)])
     for column in columns:
         column[0] = printable(column[0], 30)
     while width is not None and len(columns) > 2 and sum(max(map(cell_len, column)) + 2 for column in columns) > width:
@@ -108,11 +119,14 @@ def runs_text(runs: Sequence[RunRecord]) -> str:
         return "no runs yet"
     shown = runs[:_ROWS]
     width = shutil.get_terminal_size((120, 24)).columns
-    screen = Console(width=width, no_color=True, highlight=False)
-    with screen.capture() as capture:
-        screen.print(runs_table(shown, width))
+    page = io.StringIO()
+    # In a notebook rich would show the table itself, beside the one that is asked for.
+    screen = Console(
+        file=page, width=width, color_system=None, force_terminal=False, force_jupyter=False, highlight=False
+    )
+    screen.print(runs_table(shown, width))
     more = "" if len(shown) == len(runs) else f"\n… and {len(runs) - len(shown)} more"
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + more
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + more
 
 
 def _html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -207,7 +221,7 @@ def show_text(run: RunRecord, width: int = 120) -> Text:
         room = min(40, max(len(printable(name)) for name, _ in lines))
         for name, value in lines:
             text.append(f"\n  {printable(name):<{room}}  ", style="not bold")
-            text.append(printable(value, max(20, width - room - 4)), style="not bold")
+            text.append(printable(value, 4_000 if title in _WORDS else max(20, width - room - 4)), style="not bold")
     return text
 
 
@@ -215,6 +229,6 @@ def run_html(run: RunRecord) -> str:
     """All about one run for a notebook."""
     parts = [f"<h4>{html.escape(printable(run.name))}</h4>"]
     for title, lines in _sections(run):
-        rows = [(printable(name), printable(value)) for name, value in lines]
+        rows = [(printable(name), printable(value, 4_000 if title in _WORDS else 200)) for name, value in lines]
         parts.append((f"<h5>{html.escape(printable(title))}</h5>" if title else "") + _html_table(("", ""), rows))
     return "".join(parts)

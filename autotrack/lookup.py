@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from typing import Any
@@ -20,6 +21,9 @@ __all__ = ["get_run", "load_model", "runs"]
 
 CONVERSION_WAIT = 60.0
 """Seconds that ``load_model`` waits for a model of this very process to get its safe form."""
+
+YOUNG = 20.0
+"""Age in seconds up to which a model of another process may still be on its way to its safe form."""
 
 
 def _source(store: str | os.PathLike[str] | None) -> RunSource:
@@ -82,7 +86,7 @@ def load_model(
     ref, _, name = ref.partition("/")
     run, model = _find_model(source, ref, name)
     deadline = time.monotonic() + CONVERSION_WAIT
-    while _gets_safe(model, trusted) and time.monotonic() < deadline:
+    while _gets_safe(run, model, trusted) and time.monotonic() < deadline:
         time.sleep(0.05)
         run, model = _find_model(source, run.id, name)
     try:
@@ -116,7 +120,17 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
     return run, run.models[name] if name else next(iter(run.models.values()))
 
 
-def _gets_safe(model: Model, trusted: list[str] | bool | None) -> bool:
-    """Whether a pickle of this process is still to be turned into its safe form by the helper."""
-    waits = trusted is not True and model.format == "pickle" and not model.stays
-    return waits and conversion.under_way(model.sha256)
+def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:
+    """Whether a pickle is still to be turned into its safe form, by our helper or by another process's."""
+    if trusted is True or model.format != "pickle" or model.stays:
+        return False
+    return conversion.under_way(model.sha256) or (bool(model.becomes) and _age(run, model) < YOUNG)
+
+
+def _age(run: RunRecord, model: Model) -> float:
+    """Seconds since the model's file was written; infinite where it is gone or no file."""
+    try:
+        with run._open(model.path) as file:
+            return time.time() - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return math.inf

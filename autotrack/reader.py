@@ -45,7 +45,7 @@ class Point(NamedTuple):
     value: float
 
 
-@dataclass
+@dataclass(repr=False)
 class RunRecord:
     """A run as read from a store.
 
@@ -96,8 +96,13 @@ class RunRecord:
     incomplete: bool = False
     removed: bool = False
     problems: list[str] = field(default_factory=list)
-    _histories: dict[str, list[Point]] = field(default_factory=dict, repr=False)
-    _source: RunSource | None = field(default=None, repr=False, compare=False)
+    _histories: dict[str, list[Point]] = field(default_factory=dict)
+    _source: RunSource | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        from autotrack.display import printable  # noqa: PLC0415  rich is for people, not for trainings
+
+        return printable(f"<RunRecord {self.name} ({self.id}): {self.status}>")
 
     def history(self, key: str) -> list[Point]:
         """All points of a metric, in the order in which they were logged.

@@ -257,6 +257,7 @@ class Recording:
             sha256=stored.sha256,
             cls=values.type_name(type(model)),
             requires=saved.requires,
+            becomes=saved.convert_to,
             stays=saved.stays,
             signature=dict(signature),
         )

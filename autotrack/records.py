@@ -142,9 +142,9 @@ class Artifact(Record, tag="artifact", kw_only=True):
 class Model(Record, tag="model", kw_only=True):
     """A saved model. The newest record of a name counts: a pickle may be followed by its safe form.
 
-    ``stays`` says why a pickle will not be turned into a safe form. ``signature`` describes inputs and outputs:
-    columns, dtypes, shapes with null for the number of rows. Beside the file lie ``requirements.txt`` and,
-    where it was asked for, ``input_example.json``.
+    ``becomes`` is the format that a pickle is being turned into, ``stays`` says why it will not be. ``signature``
+    describes inputs and outputs: columns, dtypes, shapes with null for the number of rows. Beside the file lie
+    ``requirements.txt`` and, where it was asked for, ``input_example.json``.
     """
 
     name: str
@@ -155,6 +155,7 @@ class Model(Record, tag="model", kw_only=True):
     cls: str = ""
     requires: dict[str, str] = {}
     stays: str = ""
+    becomes: str = ""
     signature: dict[str, Any] = {}
 
 

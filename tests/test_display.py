@@ -66,7 +66,12 @@ def terminal(renderable: object) -> str:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_written_out_in_the_terminal(text: str):
     runs = hostile_runs(text)
-    for shown in (repr(runs), terminal(display.runs_table(runs, 200)), terminal(display.show_text(runs[0], 200))):
+    for shown in (
+        repr(runs),
+        repr(runs[0]),
+        terminal(display.runs_table(runs, 200)),
+        terminal(display.show_text(runs[0], 200)),
+    ):
         bad = sorted({char for char in shown if not ALLOWED.fullmatch(char)})
         assert bad == []
     assert "\x1b" not in repr(runs)
@@ -210,3 +215,51 @@ def test_a_run_with_everything_is_shown():
 
 def test_an_empty_list_in_a_notebook_says_so():
     assert "no runs" in list_runs(MemoryBackend().source())._repr_html_().lower()
+
+
+def with_params(*params: Params) -> RunList:
+    """A run for each; the first is the oldest."""
+    store = MemoryBackend()
+    for index, record in enumerate(params):
+        writer = store.open_run(new_run_id(time.time() + index), Begin(name=f"m{index}", experiment="e"))
+        writer.write([record, End(t=8, status="finished", duration=1.0)])
+        writer.close()
+    return list_runs(store.source())
+
+
+def test_the_list_shows_the_params_that_differ_with_their_defaults():
+    """The run that has the default is one of those that are compared."""
+    runs = with_params(
+        Params(t=1, p={"C": 0.5, "a": 7, "b": 7, "max_iter": 500}, changed=["C", "a", "b", "max_iter"]),
+        Params(t=1, p={"C": 1.0, "a": 7, "b": 7, "max_iter": 500}, changed=["a", "b", "max_iter"]),
+        Params(t=1, p={"depth": 3}, changed=[]),
+    )
+    header, *rows = (line.split() for line in repr(runs).splitlines())
+    assert header == ["run", "status", "started", "took", "C", "a", "b"]
+    assert [row[5:] for row in rows] == [[], ["1.0", "7", "7"], ["0.5", "7", "7"]]
+
+
+def test_sentences_are_never_cut_to_the_screen():
+    """Half a traceback, or half of what to do next, is of no use."""
+    store = MemoryBackend()
+    run_id = new_run_id(time.time())
+    writer = store.open_run(run_id, Begin(name="m", experiment="e"))
+    long = {part: f"{part} " + "word " * 100 + f"end of {part}" for part in ("message", "traceback", "note", "param")}
+    writer.write(
+        [
+            Params(t=1, p={"text": long["param"]}),
+            Note(t=7, text=long["note"], level="warning"),
+            End(t=8, status="failed", duration=1.0, error=Failure("ValueError", long["message"], long["traceback"])),
+        ]
+    )
+    writer.close()
+    run = find_run(store.source(), run_id)
+    for shown in (display.show_text(run, 80).plain, run._repr_html_()):
+        for part in ("message", "traceback", "note"):
+            assert f"end of {part}" in shown
+        assert "end of param" not in shown
+
+
+def test_a_run_and_a_list_of_runs_are_one_line_each():
+    (run,) = with_params(Params(t=1, p={"C": 1}, changed=["C"]))
+    assert repr([run]) == f"[<RunRecord m0 ({run.id}): finished>]"

@@ -171,6 +171,9 @@ except ValueError: pass
         assert "<img" not in shown["html"]
         assert "<script" not in shown["html"]
         assert (shown["stdout"], shown["stderr"]) == ("", "")
+        assert shown["html"].count("<table") == 1 or "<h5>" in shown["html"]
+        assert "<pre" not in shown["html"]  # rich shows what it prints, beside what the cell is worth
+        assert "\x1b" not in shown["text"]
 
 
 def test_announce_can_be_switched_off_by_the_project(kernel: Callable[..., Kernel], tmp_path: Path):

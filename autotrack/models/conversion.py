@@ -156,6 +156,7 @@ def _bury() -> list[_Job]:
     left = [job for number, job in sorted(_handed.items()) if number >= done]
     _handed.clear()
     for job in left[:1]:
+        job.model.becomes = ""
         job.model.stays = f"the helper process died while it turned it into {job.order['to']} (exit status {how})"
         job.writer.write([job.model])
     return left[1:]

@@ -14,6 +14,7 @@ import pickle
 import sys
 import sysconfig
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import autotrack
@@ -87,15 +88,21 @@ class _Installed(pickle.Unpickler):
     """Imports installed packages only: a user's own module would run its top-level code a second time."""
 
     def find_class(self, module: str, name: str) -> Any:
-        top = module.partition(".")[0]
-        spec = importlib.util.find_spec(top)
-        origin = getattr(spec, "origin", None) or ""
-        places = sysconfig.get_paths()
-        if origin not in ("built-in", "frozen") and not any(
-            origin.startswith(places[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
-        ):
+        spec = importlib.util.find_spec(module.partition(".")[0])
+        if not _is_installed(getattr(spec, "origin", None) or ""):
             raise autotrack.ModelError(f"it needs {module}.{name}, which is no installed package's")
         return super().find_class(module, name)
+
+
+def _is_installed(origin: str) -> bool:
+    """Whether a module's file is the standard library's or an installer's: also one for this user alone
+    (``pip install --user``), or for an environment below this one (``--system-site-packages``)."""
+    places = sysconfig.get_paths()
+    return (
+        origin in ("built-in", "frozen")
+        or not {"site-packages", "dist-packages"}.isdisjoint(Path(origin).parts)
+        or any(origin.startswith(places[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+    )
 
 
 def _unknown_to_skops(data: bytes) -> set[str]:

@@ -1,0 +1,41 @@
+"""Loading a model that another process saved."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import autotrack
+
+TRAIN = """
+import autotrack
+autotrack.enable(models="always")
+from sklearn.linear_model import LinearRegression
+LinearRegression().fit([[0.0], [1.0]], [5.5, 6.5])
+"""
+
+BROKEN = """
+from autotrack.models import conversion
+conversion._start = lambda: 1 / 0
+"""
+
+
+def test_a_model_of_a_process_that_just_ended_gets_its_safe_form(script: Callable, tmp_path: Path):
+    """The script is over, and its helper is still turning the pickle into skops."""
+    script(TRAIN)
+    assert autotrack.load_model("@last", store=tmp_path / ".autotrack").intercept_ == pytest.approx(5.5)
+
+
+def test_an_old_pickle_is_refused_at_once(script: Callable, tmp_path: Path):
+    """Its helper was killed with the machine, say: nobody will turn it any more."""
+    script(BROKEN + TRAIN, env={"AUTOTRACK_STRICT": "0"})
+    store = tmp_path / ".autotrack"
+    (run,) = autotrack.runs(store=store)
+    assert (run.models["model"].format, run.models["model"].becomes) == ("pickle", "skops")
+    os.utime(store / "runs" / run.id / run.models["model"].path, (0, 0))
+    started = time.monotonic()
+    with pytest.raises(autotrack.ModelNotTrusted):
+        autotrack.load_model("@last", store=store)
+    assert time.monotonic() - started < 15
