@@ -142,6 +142,19 @@ def _short(record: Record) -> str:
 
 
 @contextmanager
+def refused(errors: tuple[type[Exception], ...], what: str) -> Generator[None, None, None]:
+    """Fail unless one of these errors is raised."""
+    names = " or ".join(error.__name__ for error in errors)
+    try:
+        yield
+    except errors:
+        return
+    except Exception as error:
+        raise AssertionError(f"{what} raised {type(error).__name__} ({error!s:.200}), not {names}") from error
+    raise AssertionError(f"{what} did not raise {names}")
+
+
+@contextmanager
 def listening() -> Generator[list[str], None, None]:
     """What autotrack's log says, from warnings on."""
     told: list[str] = []

@@ -99,15 +99,23 @@ class ProcessTests:
     def test_a_reader_beside_a_writing_thread(self, case: Case) -> None:
         """It sees a beginning of what was written, which only grows, and in the end all."""
         writer = case.begin()
+        half, seen_half = threading.Event(), threading.Event()
 
         def work() -> None:
             for step in range(0, 400, 2):
+                if step == 200:
+                    half.set()
+                    seen_half.wait(LIMIT)
                 writer.write([point(writer, step), point(writer, step + 1)])
             writer.write([End(t=writer.elapsed(), status="finished", duration=1.0)])
             writer.close()
 
         thread = threading.Thread(target=work)
         thread.start()
+        assert half.wait(LIMIT), "write() in a thread hangs"
+        count = len(case.backend.source().read(writer.run_id).entries)
+        seen_half.set()
+        assert count == 201, f"write() has returned for 201 records, a reader beside the writer sees {count}"
         seen = _watch(case, writer)
         thread.join(LIMIT)
         assert seen[-1] == 400, f"400 records were written, a reader beside the writer saw {seen[-1]} in the end"
@@ -121,11 +129,15 @@ class ProcessTests:
         def work(say: Callable[[int], None]) -> None:
             for step in range(400):
                 writer.write([point(writer, step)])
-                if step % 50 == 0:
+                if step % 50 == 49:
+                    say(step)
                     time.sleep(0.01)
             writer.write([End(t=writer.elapsed(), status="finished", duration=1.0)])
 
         child = Child(work)
+        written = child.listen(1)[-1] + 1
+        count = len(case.backend.source().read(writer.run_id).entries) - 1
+        assert count >= written, f"{written} records were written, a reader in another process sees {count}"
         seen = _watch(case, writer)
         child.join()
         assert seen[-1] == 400, f"400 records were written, a reader in another process saw {seen[-1]} in the end"
