@@ -1,8 +1,23 @@
 """The contract of a backend: one half takes records, the other gives them back.
 
-Threads and processes: a writer is called from any thread of the process that opened it, and goes on
-working in a forked child. Durability: when ``write`` returns, the records survive the death of the
-process. Order: records of one thread are read back in the order in which they were written.
+Its rules, by the names under which ``autotrack.testing.backend_suite`` tells what is broken:
+
+* order: records of one thread are read back in the order in which they were written; entries lie by time, then
+  writer, then line; runs oldest first.
+* once: each record is read once, always under the same writer and line. Equal records stay as many as were written;
+  what is delivered a second time is read once.
+* values: records come back equal, whatever stands in them; those of unknown kinds are counted.
+* runs: an id is given once, runs do not mix, what is not there is ``RunNotFound``.
+* writers: a writer is called from any thread of the process that opened it, and goes on working in a forked child;
+  several processes use one store at once.
+* durable: when ``write`` returns, the records survive the death of the process.
+* readers: who reads beside a writer sees a beginning of what was written, which only grows.
+* refusal: a store that takes nothing raises nothing; one warning, and what is lost is counted.
+* damage: what cannot be read is named, and costs no other record.
+* files: a file is there whole or not at all; the last one of a path counts.
+* paths: a path that leads out of the run is refused; any other stays as it is.
+* end: the end of a run is a record like others. What comes later is kept, and a removed run stays removed.
+* quiet: nothing is printed, nothing global moves, and what was given is neither changed nor looked at later.
 """
 
 from __future__ import annotations
@@ -124,6 +139,10 @@ class Backend(Protocol):
 
     def source(self) -> RunSource:
         """The reading half."""
+        ...
+
+    def close(self) -> None:
+        """The process ends: make safe what is not yet, in bounded time, and tell how many records were lost."""
         ...
 
 

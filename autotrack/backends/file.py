@@ -99,9 +99,10 @@ class FileBackend:
 
     def failed(self, error: OSError, records: int, run_id: str) -> None:
         """Something could not be written: said once per kind of error, counted, and told at the end."""
+        follows = error.errno == errno.ENOENT and run_id in self._lost_runs  # its folder could not even be made
         self._lost_records += records
         self._lost_runs.add(run_id)
-        if error.errno == errno.EAGAIN or error.errno in self._failed:
+        if error.errno == errno.EAGAIN or error.errno in self._failed or follows:
             return
         self._failed.add(error.errno)
         _logger.warning(

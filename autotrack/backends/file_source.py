@@ -57,7 +57,8 @@ class FileSource(RunSource):
         for name in names:
             if name.endswith(".jsonl"):
                 try:
-                    data = _read_file(folder / "journal" / name)
+                    with _open_file(folder / "journal" / name) as file:
+                        data = file.read()
                 except OSError as error:
                     log.damage.append(f"{name}: {error.strerror}")
                     continue
@@ -76,18 +77,19 @@ class FileSource(RunSource):
         target = folder / safe_path(path)
         if not target.parent.resolve().is_relative_to(folder):
             raise ArtifactPathError(f"{path!r} leads out of the run's folder")
-        return os.fdopen(os.open(target, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        try:
+            return _open_file(target)
+        except NotADirectoryError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
 
 
-def _read_file(path: Path) -> bytes:
+def _open_file(path: Path) -> BinaryIO:
+    """A plain file; a folder, a pipe or the like counts as none."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "is no plain file")
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return file.read()
-    finally:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "is no plain file", str(path))
+    return os.fdopen(fd, "rb")
 
 
 def read_description(root: Path) -> dict[str, Any] | None:

@@ -47,12 +47,15 @@ class MemoryBackend(RunSource):
     def read(self, run_id: str) -> RunLog:
         """Everything about one run."""
         run = self._run(run_id)
-        entries = []
+        log = RunLog(run_id, alive=not run.closed, here=True)
         for number, line in enumerate(list(run.lines), 1):
             record = decode(line)
-            assert record is not None  # written by this very version
-            entries.append(Entry(run.start + record.t / 1e6, run.writer, number, record))
-        return RunLog(run_id, by_time(entries), alive=not run.closed, here=True)
+            if record is None:
+                log.unknown += 1
+            else:
+                log.entries.append(Entry(run.start + record.t / 1e6, run.writer, number, record))
+        log.entries = by_time(log.entries)
+        return log
 
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file."""

@@ -361,6 +361,15 @@ def test_links_inside_a_run_lead_nowhere(backend, run, tmp_path, caplog):
     assert sum("cannot write" in message for message in caplog.messages) == 1
 
 
+def test_a_pipe_in_a_run_is_no_file(backend, run):
+    """Opening it would wait for a writer."""
+    artifacts = backend.root / "runs" / run.id / "artifacts"
+    artifacts.mkdir()
+    os.mkfifo(artifacts / "pipe")
+    with pytest.raises(FileNotFoundError):
+        backend.source().open(run.id, "artifacts/pipe")
+
+
 @pytest.mark.parametrize(
     "name", ["../../x", "/etc/passwd", "a\0b", "\ud800", "x" * 100_000, "\u202egnp.exe", "a\nb", '"},{"']
 )
