@@ -1,70 +1,63 @@
-"""What capturing facts adds to ``LogisticRegression().fit`` on iris: to the first fit of a process, and to later ones.
+"""What capturing code and environment adds to ``LogisticRegression().fit`` on iris.
 
-Each process measures its own first fit; processes with and without capture alternate, and those of one round
-make a pair.
+Each process measures its own first 30 fits; processes with and without capture alternate, and those of one round
+make a pair. The capture is switched off by taking it out of autotrack: there is no setting for that. The working
+folder is this very repository, so that git has something to say; no models are saved.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
-import sys
-import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from common import added, emit, interleave
+from common import Case, Found, Turn, added, bench, emit
 
-PROGRAM = """
-import os, sys, time, warnings
-warnings.simplefilter("ignore")
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
-import autotrack
-from autotrack.facts import ProcessFacts
-X, y = load_iris(return_X_y=True)
-LogisticRegression().fit(X, y)
-if sys.argv[1] == "off":
-    ProcessFacts.give = lambda self, run: None
-autotrack.enable(models="never")
-times = []
-for _ in range(30):
-    model = LogisticRegression()
-    started = time.perf_counter()
-    model.fit(X, y)
-    times.append(time.perf_counter() - started)
-    time.sleep(0.01)
-later = sorted(times[20:])
-print(times[0], sum(times[:20]), later[len(later) // 2])
-"""
+FITS = 30
+FIRST = 20
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=20)
-    repeats = parser.parse_args().repeats
-    figures: dict[str, list[list[float]]] = {"on": [], "off": []}
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        # In this very repository: git has something to say.
-        environment["AUTOTRACK_STORE"] = str(Path(folder) / "store")
+def measure(capture: bool, folder: Path) -> Iterator[Turn]:
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
 
-        def process(capture: str) -> float:
-            program = [sys.executable, "-c", PROGRAM, capture]
-            done = subprocess.run(
-                program, env=environment, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, check=True,
-                timeout=120,
-            )  # fmt: skip
-            figures[capture].append([float(word) for word in done.stdout.split()])
-            return figures[capture][-1][0]
+    import autotrack
+    from autotrack.facts import ProcessFacts
 
-        interleave({name: (lambda name=name: process(name)) for name in figures}, repeats, warm_up=1)
-    for index, what in enumerate(["the first fit", "the first 20 fits together", "a fit after them"]):
-        times = {name: [row[index] for row in rows[1:]] for name, rows in figures.items()}
-        emit(f"capture: {what}, off", [value * 1e3 for value in times["off"]], "ms", None, ["scikit-learn"])
-        values = [value * 1e3 for value in added(times, "on", "off")]
-        emit(f"capture: added to {what}", values, "ms", None, ["scikit-learn"])
+    os.chdir(Path(__file__).parent)
+    warnings.simplefilter("ignore")  # the solver stops at its hundredth iteration
+    X, y = load_iris(return_X_y=True)
+    LogisticRegression().fit(X, y)
+    if not capture:
+        ProcessFacts.give = lambda self, run: None  # type: ignore[method-assign]
+    autotrack.enable(store=folder / ".autotrack", models="never")
+    times = []
+    for _ in range(FITS):
+        model = LogisticRegression()
+        started = time.perf_counter()
+        model.fit(X, y)
+        times.append(time.perf_counter() - started)
+        time.sleep(0.01)
+    later = sorted(times[FIRST:])
+    yield {
+        "the first fit": [times[0]],
+        f"the first {FIRST} fits together": [sum(times[:FIRST])],
+        "a fit after them": [later[len(later) // 2]],
+    }
+
+
+NEEDS = ("scikit-learn", "skops")
+CASES = {"off": Case(partial(measure, False), NEEDS, fresh=True), "on": Case(partial(measure, True), NEEDS, fresh=True)}
+
+
+def report(found: Found) -> None:
+    for what, without in found["off"].items():
+        emit(f"capture: {what}, off", without, "ms")
+        emit(f"capture: added to {what}", added(found["on"][what], without), "ms")
 
 
 if __name__ == "__main__":
-    main()
+    bench(CASES, report, rounds=15, seconds=75)

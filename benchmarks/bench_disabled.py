@@ -1,33 +1,46 @@
-"""What a wrapper costs that is still in place after ``disable()``, because somebody wrapped on top of it."""
+"""What a wrapper costs a call: in place and inert after ``disable()``, because somebody wrapped on top of it; and
+enabled, in a call that makes no run.
+"""
 
 from __future__ import annotations
 
-import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from common import added, emit, interleave, per_call
-
-import autotrack
+from common import Case, Found, Turn, added, bench, emit
 
 CALLS = 20_000
+REPEATS = 5
 
 
 class Model:
-    """Two methods that do the same; one is patched."""
+    """Three methods that do the same; two are patched."""
 
     def plain(self, x: object) -> object:
         return x
 
-    def fit(self, x: object) -> object:
+    def inert(self, x: object) -> object:
         return x
 
     def live(self, x: object) -> object:
         return x
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=100)
-    repeats = parser.parse_args().repeats
+def per_call(function: Callable[[Any], Any]) -> float:
+    """Mean seconds of a call, loop included."""
+    data = object()
+    assert function(data) is data
+    calls = range(CALLS)
+    started = time.perf_counter()
+    for _ in calls:
+        function(data)
+    return (time.perf_counter() - started) / CALLS
+
+
+def measure(folder: Path) -> Iterator[Turn]:
+    import autotrack
 
     def ignore(call: autotrack.Call) -> None:
         return None
@@ -35,28 +48,30 @@ def main() -> None:
     live = autotrack.PatchSet("benchmark-live")
     live.around(Model, "live", ignore)
     patches = autotrack.PatchSet("benchmark")
-    patches.around(Model, "fit", ignore)
-    ours = Model.fit
+    patches.around(Model, "inert", ignore)
+    ours = Model.inert
 
     def theirs(self: Model, x: object) -> object:
         return ours(self, x)
 
-    Model.fit = theirs  # type: ignore[method-assign]
+    Model.inert = theirs  # type: ignore[method-assign]
     patches.undo()
-    assert Model.fit is theirs
-    Model.fit = ours  # type: ignore[method-assign]  # their own cost is not ours
-    model, data = Model(), object()
-    assert model.fit(data) is data
-    cases = {
-        "plain": lambda: per_call(lambda: model.plain(data), CALLS),
-        "inert": lambda: per_call(lambda: model.fit(data), CALLS),
-        "inner": lambda: per_call(lambda: model.live(data), CALLS),
-    }
-    times = interleave(cases, repeats)
-    live.undo()
-    emit("disabled: added by an inert wrapper", [value * 1e6 for value in added(times, "inert", "plain")], "us", 1.0)
-    emit("enabled: added to a call that makes no run", [value * 1e6 for value in added(times, "inner", "plain")], "us")
+    assert Model.inert is theirs
+    Model.inert = ours  # type: ignore[method-assign]  # their own cost is not ours
+    model = Model()
+    while True:
+        found: Turn = {"plain": [], "inert": [], "live": []}
+        for _ in range(REPEATS):
+            for name, taken in found.items():
+                taken.append(per_call(getattr(model, name)))
+        yield found
+
+
+def report(found: Found) -> None:
+    times = found["a method"]
+    emit("disabled: added by an inert wrapper", added(times["inert"], times["plain"]), "us", at_most=1.0)
+    emit("enabled: added to a call that makes no run", added(times["live"], times["plain"]), "us")
 
 
 if __name__ == "__main__":
-    main()
+    bench({"a method": Case(measure)}, report, rounds=20, seconds=15)

@@ -1,82 +1,123 @@
-"""What recording adds to ``LogisticRegression().fit`` on iris, the shortest training that people do."""
+"""What recording adds to a fit of scikit-learn: a small one, and one of medium size.
+
+*small*: ``LogisticRegression`` on iris, the shortest training that people do; *medium*: the same on 20,000 rows of
+50 columns. Added is the difference between a recorded fit and a plain one right before or after it, which runs the
+function that scikit-learn made.
+
+- **autotrack**: ``enable(models=...)``; "auto" is the default. With a model means that it is saved, which is checked.
+- **disabled**: enabled, then disabled.
+- **mlflow**: ``mlflow.sklearn.autolog()`` with its defaults into SQLite, its default store: parameters, training
+  metrics, data set, and the model with its requirements. Without model: ``log_models=False``. Its first fit, which
+  makes the data base, is not counted.
+"""
 
 from __future__ import annotations
 
-import os
-
-# One thread: where BLAS spins on all cores, the helper process beside it makes fits of one millisecond last ten.
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-import argparse
-import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from common import added, emit, interleave
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
+from common import Case, Found, Turn, added, bench, emit, emit_ratio, pairs
 
-import autotrack
-
-X, y = load_iris(return_X_y=True)
+PAIRS = {"small": 6, "medium": 2}
+PAUSE = 0.03
 
 
-def fit() -> float:
-    """Seconds of one training, by whatever ``fit`` is now."""
-    model = LogisticRegression()
-    started = time.perf_counter()
-    model.fit(X, y)
-    return time.perf_counter() - started
+def measure(begin: Callable[[Path], Callable[[int], None] | None], few: bool, folder: Path) -> Iterator[Turn]:
+    """Turns of pairs of fits; ``begin`` switches recording on and may return a check of the number of runs."""
+    from sklearn.datasets import load_iris, make_classification
+    from sklearn.linear_model import LogisticRegression
 
-
-untouched = LogisticRegression.fit
-
-
-def plain() -> float:
-    """Seconds of one training by the function that scikit-learn made."""
-    model = LogisticRegression()
-    started = time.perf_counter()
-    untouched(model, X, y)
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=150)
-    repeats = parser.parse_args().repeats
     warnings.simplefilter("ignore")  # the solver stops at its hundredth iteration
-    with tempfile.TemporaryDirectory() as folder:
-        store = Path(folder) / ".autotrack"
+    untouched = LogisticRegression.fit
+    data = {"small": load_iris(return_X_y=True), "medium": make_classification(20_000, 50, random_state=0)}
+    check = begin(folder)
+    fits = 0
 
-        def recorded(models: Literal["auto", "always", "never"]) -> float:
-            autotrack.enable(store=store, models=models)
-            return fit()
+    def fit(function: Callable[..., Any], size: str) -> float:
+        X, y = data[size]
+        model = LogisticRegression()
+        started = time.perf_counter()
+        function(model, X, y)
+        return time.perf_counter() - started
 
-        cases: dict[str, Callable[[], float]] = {"plain": plain}
-        cases |= {models: lambda models=models: recorded(models) for models in MODELS}
-        times = interleave(cases, repeats, warm_up=5)
-        runs = autotrack.runs(store=store)
-        assert len(runs) == 3 * (repeats + 5), "not every training was recorded"
-        assert sum(bool(run.models) for run in runs) == 2 * (repeats + 5), "not every model was saved"
-        autotrack.disable()
-        assert LogisticRegression.fit is untouched
-        autotrack.enable(mode="off")  # the store is closed before its folder goes
-        times |= {
-            f"{name}, after": values for name, values in interleave({"plain": plain, "off": fit}, repeats).items()
+    while True:
+        found: Turn = {}
+        for size in data:
+            count = 1 if few else PAIRS[size]
+            taken = pairs(
+                partial(fit, untouched, size), partial(fit, lambda model, X, y: model.fit(X, y), size), count, PAUSE
+            )
+            fits += count
+            found |= {f"{size}, {figure}": values for figure, values in taken.items()}
+        if check is not None:
+            check(fits)
+        yield found
+
+
+def autotrack_with(models: Literal["auto", "always", "never"], folder: Path) -> Callable[[int], None]:
+    import autotrack
+
+    autotrack.enable(store=folder / ".autotrack", models=models)
+
+    def check(fits: int) -> None:
+        runs = autotrack.runs()
+        assert len(runs) == fits, f"{len(runs)} of {fits} trainings were recorded"
+        saved = sum(bool(run.models) for run in runs)
+        assert saved == (0 if models == "never" else fits), f"{saved} of {fits} models were saved"
+
+    return check
+
+
+def disabled(folder: Path) -> None:
+    import autotrack
+
+    autotrack.enable(store=folder / ".autotrack")
+    autotrack.disable()
+
+
+def mlflow(log_models: bool, folder: Path) -> Callable[[int], None]:
+    import mlflow
+
+    mlflow.sklearn.autolog(log_models=log_models)
+
+    def check(fits: int) -> None:
+        runs = mlflow.search_runs(output_format="list")
+        assert len(runs) == fits, f"{len(runs)} of {fits} trainings were recorded"
+
+    return check
+
+
+SKLEARN = ("scikit-learn", "skops")
+CASES = {
+    'autotrack, models="auto"': Case(partial(measure, partial(autotrack_with, "auto"), False), SKLEARN),
+    'autotrack, models="always"': Case(partial(measure, partial(autotrack_with, "always"), False), SKLEARN),
+    'autotrack, models="never"': Case(partial(measure, partial(autotrack_with, "never"), False), SKLEARN),
+    "disabled": Case(partial(measure, disabled, False), SKLEARN),
+    "mlflow": Case(partial(measure, partial(mlflow, True), True), ("mlflow",)),
+    "mlflow without model": Case(partial(measure, partial(mlflow, False), True), ("mlflow",)),
+}
+AT_MOST = {'autotrack, models="auto"': 10.0, 'autotrack, models="always"': 10.0, 'autotrack, models="never"': 1.5}
+AGAINST = {"mlflow": 'autotrack, models="auto"', "mlflow without model": 'autotrack, models="never"'}
+
+
+def report(found: Found) -> None:
+    for size in PAIRS:
+        emit(f"fit, {size}: plain", next(iter(found.values()))[f"{size}, plain"], "ms")
+        extra = {
+            name: added(figures[f"{size}, recorded"], figures[f"{size}, plain"]) for name, figures in found.items()
         }
+        for name, values in extra.items():
+            at_most = AT_MOST.get(name) if size == "small" else None
+            emit(f"fit, {size}: added, {name}", values, "ms", at_most=at_most)
+        for peer, ours in AGAINST.items():
+            if {peer, ours} <= extra.keys():
+                at_least = 200.0 if (size, peer) == ("small", "mlflow") else None
+                emit_ratio(f"fit, {size}: added, {peer} / {ours}", extra[peer], extra[ours], at_least=at_least)
 
-    emit("fit: plain", [value * 1e3 for value in times["plain"]], "ms", None, ["scikit-learn"])
-    for models, target in MODELS.items():
-        values = [value * 1e3 for value in added(times, models, "plain")]
-        emit(f'fit: added, models="{models}"', values, "ms", target, ["scikit-learn"])
-    values = [value * 1e6 for value in added(times, "off, after", "plain, after")]
-    emit("fit: added, enabled, then disabled", values, "us", None, ["scikit-learn"])
-
-
-MODELS: dict[Literal["auto", "always", "never"], float] = {"always": 10.0, "auto": 10.0, "never": 1.5}
 
 if __name__ == "__main__":
-    main()
+    bench(CASES, report, rounds=12, seconds=130)
