@@ -210,3 +210,16 @@ def test_a_run_with_everything_is_shown():
 
 def test_an_empty_list_in_a_notebook_says_so():
     assert "no runs" in list_runs(MemoryBackend().source())._repr_html_().lower()
+
+
+def test_children_are_counted_in_the_list_and_named_in_part():
+    store = MemoryBackend()
+    writer = store.open_run(new_run_id(time.time()), Begin(name="loop"))
+    writer.write([Begin(name=f"child{number}", c=str(number)) for number in range(1, 1101)])
+    writer.close()
+    runs = list_runs(store.source())
+    assert re.search(r"children\nloop .* 1,100", display.runs_text(runs))
+    shown = display.show_text(runs[0]).plain
+    assert "child60 " in shown
+    assert "child61 " not in shown
+    assert "and 1,040 more" in shown

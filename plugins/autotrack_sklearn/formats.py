@@ -14,6 +14,7 @@ import pickle
 import sys
 import sysconfig
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import autotrack
@@ -90,10 +91,11 @@ class _Installed(pickle.Unpickler):
         top = module.partition(".")[0]
         spec = importlib.util.find_spec(top)
         origin = getattr(spec, "origin", None) or ""
-        places = sysconfig.get_paths()
-        if origin not in ("built-in", "frozen") and not any(
-            origin.startswith(places[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
-        ):
+        # Not only this environment's own: packages also lie in the user's site-packages, and in those of others
+        # that are layered below (virtual environments on clusters).
+        installed = not {"site-packages", "dist-packages"}.isdisjoint(Path(origin).parts)
+        standard = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib"))
+        if not installed and origin not in ("built-in", "frozen") and not origin.startswith(standard):
             raise autotrack.ModelError(f"it needs {module}.{name}, which is no installed package's")
         return super().find_class(module, name)
 
