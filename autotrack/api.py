@@ -248,15 +248,22 @@ class Training:
 def begin_training(integration: str, name: str) -> Training:
     """A training of a model called ``name`` that lasts until ``end()``, for frameworks that train call by call.
 
-    By the run rules: outside any explicit run it is a new run; the first training inside one is that run's;
-    further ones are its children.
+    By the run rules: outside any explicit run it is a new run, after a hundred from one line a child of that
+    line's series; the first training inside an explicit run is that run's; further ones are its children. A
+    training that a library in site-packages started has the tag ``via``.
     """
+    session = _current()
+    site = session.call_site(integration)
     explicit = context.explicit_run()
     if not isinstance(explicit, Run):
-        return Training(_current().new_run(prefix=name, by=integration), own=True)
-    if explicit.adopt():
-        return Training(explicit, own=False)
-    return Training(explicit.child(name), own=True)
+        result = Training(session.training_run(name, integration, site), own=True)
+    elif explicit.adopt():
+        result = Training(explicit, own=False)
+    else:
+        result = Training(explicit.child(name), own=True)
+    if site.library:
+        result.run.capture(tags={"via": site.library})
+    return result
 
 
 @contextmanager

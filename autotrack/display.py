@@ -89,6 +89,8 @@ def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
         ["started", *(ago(run.start) for run in runs)],
         ["took", *(seconds(run.duration) for run in runs)],
     ]
+    if any(run.children for run in runs):
+        columns.append(["children", *(f"{len(run.children):,}" if run.children else "" for run in runs)])
     for key in _metrics(runs):
         columns.append([key, *(number(run.metrics[key]) if key in run.metrics else "" for run in runs)])
     for key in _params(runs):
@@ -170,10 +172,15 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         ("models", models),
         ("artifacts", [(name, f"{artifact.size:,} bytes") for name, artifact in run.artifacts.items()]),
         *((section, _facts(section, run.facts[section])) for section in sorted(run.facts, key=_place)),
-        ("children", [(child.name, f"{child.status} {child.id}") for child in run.children[:_ROWS]]),
+        ("children", _children(run)),
         ("notes", list(run.notes) + [("damage", problem) for problem in run.problems]),
     ]
     return [(title, lines) for title, lines in found if lines]
+
+
+def _children(run: RunRecord) -> list[tuple[str, str]]:
+    lines = [(child.name, f"{child.status} {child.id}") for child in run.children[:_ROWS]]
+    return lines + [("…", f"and {len(run.children) - _ROWS:,} more")] * (len(run.children) > _ROWS)
 
 
 def _metric(run: RunRecord, key: str) -> str:

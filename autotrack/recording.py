@@ -204,13 +204,14 @@ class Recording:
             line = Points(t=self._writer.elapsed(), key=key, s=steps, v=[number_to_json(number) for number in numbers])
             self._write([line])
 
-    def _param(self, key: str, value: Any) -> Any:
-        """A parameter in JSON types; a text that is too long is kept whole in a file."""
+    def _param(self, key: str, value: Any, files: bool) -> Any:
+        """A parameter in JSON types; a text that is too long is kept whole in a file, where there may be files."""
         result = values.to_json(value)
         if type(value) is str and type(result) is dict and "$cut" in result:
             name = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in key)[:80]
             path = self._folder("params") / f"{name}-{os.urandom(3).hex()}.txt"
-            stored = self._writer.put_file(path, value.encode("utf-8", "backslashreplace"))
+            data = value.encode("utf-8", "backslashreplace")
+            stored = self._writer.put_file(path, data) if files else None
             return values.cut(value, "" if stored is None else stored.path)
         return result
 

@@ -201,6 +201,7 @@ class Run(Recording):
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Sequence[float]] | None = None,
         facts: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
         _by_hand: bool = False,
     ) -> None:
         """Record what an integration saw, in one write. What a person logged under the same name stands.
@@ -211,12 +212,13 @@ class Run(Recording):
             metrics: Metrics by name.
             curves: Whole histories of metrics by name, one value per step; these are not in ``metrics``.
             facts: Sections of facts, in JSON types.
+            tags: Tags by name.
         """
         records: list[Record] = []
         now = self._writer.elapsed()
         if params:
             fields = {
-                key: self._param(key, value)
+                key: self._param(key, value, _by_hand or self._allowance.files)
                 for key, value in ((str(key), value) for key, value in params.items())
                 if _by_hand or f"params.{key}" not in self._by_hand
             }
@@ -225,6 +227,8 @@ class Run(Recording):
         if facts:
             records.append(Facts(t=now, f=dict(facts)))
         self._write(records)
+        if tags:
+            self._write_tags({key: text for key, text in tags.items() if f"tags.{key}" not in self._by_hand})
         if metrics:
             self._log_metrics(
                 {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, None, None, False
@@ -252,7 +256,7 @@ class Run(Recording):
             signature: ``inputs`` and ``outputs``, as ``describe_data`` describes them.
             sample: The training data; its first rows are kept where ``input_example`` is set.
         """
-        if self._allowance.policy == "never":
+        if self._allowance.policy == "never" or not self._allowance.files:
             return
         form = models.format_for(model)
         why_not = self._allowance.refuses(model, form, duration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
+from autotrack.callsite import CallSite, find_call_site
 from autotrack.capture.source import in_notebook
 from autotrack.config import Settings, default_experiment, find_store
 from autotrack.errors import ConfigError
@@ -22,6 +24,7 @@ from autotrack.models import conversion
 from autotrack.recording import flush
 from autotrack.records import Begin
 from autotrack.run import Run, status_of
+from autotrack.series import LIMIT, SeriesRuns
 
 __all__ = ["Session", "open_backend"]
 
@@ -59,12 +62,14 @@ class Session:
         self._error_before = _uncaught()
         self._lock = threading.Lock()
         self._last_start = 0
+        self._series = SeriesRuns(self._open_series)
         self._register_formats()
 
     def use(self, settings: Settings) -> None:
         """Change settings; runs that are open stay where they are."""
         if settings == self.settings:
             return
+        self._series.end()
         if (settings.store, settings.mode) != (self.settings.store, self.settings.mode):
             backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
             self.backend.close()
@@ -94,8 +99,36 @@ class Session:
             for form in plugins.model_formats():
                 models.register_format(form)
 
+    def call_site(self, integration: str) -> CallSite:
+        """The user's line that starts a training now, seen from the integration that records it."""
+        frameworks = {known.minimum[0] for known in self.integrations}
+        recorders = {type(known).__module__.partition(".")[0] for known in self.integrations}
+        return find_call_site(frozenset({"autotrack", integration} | frameworks | recorders))
+
+    def training_run(self, model: str, by: str, site: CallSite) -> Run:
+        """The run of an outermost training: one of its own, in a long loop a child of the loop's series."""
+        return self._series.child(model, by, site) or self.new_run(prefix=model, by=by)
+
+    def _open_series(self, model: str, by: str, site: CallSite) -> Run:
+        files = self._allowance.policy == "always"
+        allowance = self._allowance if files else dataclasses.replace(self._allowance, files=False)
+        run = self.new_run(prefix=f"{model}-series", by=by, allowance=allowance)
+        run.capture(tags={"series": str(site)})
+        run.note(
+            f"the first {LIMIT} trainings at {site} are runs of their own, all further ones children of this run"
+            + ("" if files else ", without files: their models are not saved; autotrack.log_model(model) saves one")
+        )
+        return run
+
     def new_run(
-        self, name: str = "", *, prefix: str = "run", experiment: str = "", parent: str = "", by: str = ""
+        self,
+        name: str = "",
+        *,
+        prefix: str = "run",
+        experiment: str = "",
+        parent: str = "",
+        by: str = "",
+        allowance: models.Allowance | None = None,
     ) -> Run:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
         if not self._experiment:
@@ -116,7 +149,7 @@ class Session:
                 break
             except FileExistsError:  # another process drew the same 40 bits in the same millisecond
                 continue
-        run = Run(writer, begin.name, begin.experiment, allowance=self._allowance, clean=self._facts.clean)
+        run = Run(writer, begin.name, begin.experiment, "", allowance or self._allowance, self._facts.clean)
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()
@@ -151,6 +184,7 @@ class Session:
         """Take all patches out, in reverse order."""
         for integration in reversed(self.integrations):
             integration.disable()
+        self._series.end()
 
     def close(self) -> None:
         """At exit: end what is open, write what is missing, sync, for a bounded time."""
@@ -162,6 +196,7 @@ class Session:
         error = _uncaught()
         if error is self._error_before or hasattr(sys, "ps1") or in_notebook():
             error = None  # not what ended this process
+        self._series.end(status_of(error), error)
         for run in context.explicit_runs():
             if isinstance(run, Run):
                 run.end(status_of(error), error)

@@ -263,3 +263,16 @@ def test_sentences_are_never_cut_to_the_screen():
 def test_a_run_and_a_list_of_runs_are_one_line_each():
     (run,) = with_params(Params(t=1, p={"C": 1}, changed=["C"]))
     assert repr([run]) == f"[<RunRecord m0 ({run.id}): finished>]"
+
+
+def test_children_are_counted_in_the_list_and_named_in_part():
+    store = MemoryBackend()
+    writer = store.open_run(new_run_id(time.time()), Begin(name="loop"))
+    writer.write([Begin(name=f"child{number}", c=str(number)) for number in range(1, 1101)])
+    writer.close()
+    runs = list_runs(store.source())
+    assert re.search(r"children\nloop .* 1,100", display.runs_text(runs))
+    shown = display.show_text(runs[0]).plain
+    assert "child60 " in shown
+    assert "child61 " not in shown
+    assert "and 1,040 more" in shown

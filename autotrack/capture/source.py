@@ -7,7 +7,16 @@ from pathlib import Path
 
 from autotrack.config import is_installed
 
-__all__ = ["MAX_SOURCE", "cells", "command_line", "entry_script", "in_notebook", "own_script", "script_source"]
+__all__ = [
+    "MAX_SOURCE",
+    "cell_number",
+    "cells",
+    "command_line",
+    "entry_script",
+    "in_notebook",
+    "own_script",
+    "script_source",
+]
 
 MAX_SOURCE = 1_000_000
 """Bytes kept of a source."""
@@ -27,6 +36,12 @@ def _shell() -> object | None:
     ipython = sys.modules.get("IPython")
     get = getattr(ipython, "get_ipython", None)
     return get() if get is not None else None
+
+
+def cell_number() -> int:
+    """Number of the execution of a cell that is going on; 0 outside IPython."""
+    number = getattr(_shell(), "execution_count", 0)
+    return number if isinstance(number, int) else 0
 
 
 def entry_script() -> str:

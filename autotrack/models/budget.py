@@ -27,6 +27,7 @@ class Allowance:
         model_bytes: Largest model.
         session_bytes: All models of this process together.
         store_bytes: All models in the store.
+        files: Whether files are kept of what integrations see; in a series there are none.
         input_example: Whether the first rows of the data are kept beside the model.
         measure: Bytes of models that the store holds, to be found in so many seconds: on the training's way few,
             then an estimate will do, and once more off its way.
@@ -36,6 +37,7 @@ class Allowance:
     model_bytes: float = 200e6
     session_bytes: float = 5e9
     store_bytes: float = 20e9
+    files: bool = True
     input_example: bool = False
     measure: Callable[[float], int] | None = None
     spent: int = 0
