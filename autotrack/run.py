@@ -201,6 +201,7 @@ class Run(Recording):
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Sequence[float]] | None = None,
         facts: Mapping[str, Any] | None = None,
+        step: int | None = None,
         _by_hand: bool = False,
     ) -> None:
         """Record what an integration saw, in one write. What a person logged under the same name stands.
@@ -211,6 +212,7 @@ class Run(Recording):
             metrics: Metrics by name.
             curves: Whole histories of metrics by name, one value per step; these are not in ``metrics``.
             facts: Sections of facts, in JSON types.
+            step: Step of the metrics, and first step of the curves; None: the next one of each metric, and 0.
         """
         records: list[Record] = []
         now = self._writer.elapsed()
@@ -227,11 +229,11 @@ class Run(Recording):
         self._write(records)
         if metrics:
             self._log_metrics(
-                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, None, None, False
+                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, None, False
             )
         for key, points in (curves or {}).items():
             if f"metrics.{key}" not in self._by_hand:
-                self._log_points(key, points, 0)
+                self._log_points(key, points, step or 0)
 
     @guarded("saving the model")
     def capture_model(

@@ -14,6 +14,7 @@ import pickle
 import sys
 import sysconfig
 import zipfile
+from pathlib import PurePath
 from typing import Any
 
 import autotrack
@@ -90,12 +91,16 @@ class _Installed(pickle.Unpickler):
         top = module.partition(".")[0]
         spec = importlib.util.find_spec(top)
         origin = getattr(spec, "origin", None) or ""
-        places = sysconfig.get_paths()
-        if origin not in ("built-in", "frozen") and not any(
-            origin.startswith(places[kind]) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
-        ):
+        if origin not in ("built-in", "frozen") and not any(origin.startswith(place) for place in _places()):
             raise autotrack.ModelError(f"it needs {module}.{name}, which is no installed package's")
         return super().find_class(module, name)
+
+
+def _places() -> list[str]:
+    """Folders of installed packages: an environment on top of another one has several."""
+    ours = sysconfig.get_paths()
+    layered = [path for path in sys.path if PurePath(path).name in ("site-packages", "dist-packages")]
+    return [*(ours[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")), *layered]
 
 
 def _unknown_to_skops(data: bytes) -> set[str]:
