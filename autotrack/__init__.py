@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         log_metrics,
         log_model,
         log_params,
+        run_here,
         set_tags,
         start_run,
         training,
@@ -58,8 +59,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "autotrack.api": (
         "Training", "active_run", "begin_training", "disable", "enable", "ignored_training", "in_training",
-        "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "set_tags",
-        "start_run", "training",
+        "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "run_here",
+        "set_tags", "start_run", "training",
     ),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
@@ -125,6 +126,7 @@ __all__ = [
     "log_model",
     "log_params",
     "protect",
+    "run_here",
     "runs",
     "set_tags",
     "start_run",

@@ -31,6 +31,7 @@ __all__ = [
     "log_metrics",
     "log_model",
     "log_params",
+    "run_here",
     "session_in_use",
     "set_tags",
     "start_run",
@@ -215,6 +216,16 @@ def log_model(model: Any, name: str = "model") -> None:
 def in_training() -> bool:
     """Whether the caller runs inside a training that an integration records (or ignores on purpose)."""
     return context.training_scope() is not None
+
+
+def run_here() -> Run | None:
+    """The run that a value computed here may be guessed to belong to, or None.
+
+    The open one of this thread (of this context), else the one that ended last in it; unlike ``active_run`` and
+    ``last_run`` never one of another thread's.
+    """
+    run = context.run_here()
+    return run if isinstance(run, Run) else None
 
 
 class Training:

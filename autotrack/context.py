@@ -28,6 +28,7 @@ __all__ = [
     "last_run",
     "open_run",
     "put_back",
+    "run_here",
     "training",
     "training_scope",
 ]
@@ -106,6 +107,16 @@ def current_run() -> RunLike | None:
 def last_run() -> RunLike | None:
     """The run that ended last in this context, else in this process."""
     return _last.get() or (_last_of_process[-1] if _last_of_process else None)
+
+
+def run_here() -> RunLike | None:
+    """The open run of this very context, else the one that ended last in it: never one of another thread's."""
+    scope = current_scope()
+    while scope is not None:
+        if scope.run is not None and not scope.run.ended:
+            return scope.run
+        scope = scope.parent
+    return _last.get()
 
 
 def finished_run(run: RunLike) -> None:

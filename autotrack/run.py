@@ -202,6 +202,7 @@ class Run(Recording):
         curves: Mapping[str, Sequence[float]] | None = None,
         facts: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        step: int | None = None,
         _by_hand: bool = False,
     ) -> None:
         """Record what an integration saw, in one write. What a person logged under the same name stands.
@@ -213,6 +214,7 @@ class Run(Recording):
             curves: Whole histories of metrics by name, one value per step; these are not in ``metrics``.
             facts: Sections of facts, in JSON types.
             tags: Tags by name.
+            step: Step of the metrics, and first step of the curves; None: the next one of each metric, and 0.
         """
         records: list[Record] = []
         now = self._writer.elapsed()
@@ -231,11 +233,11 @@ class Run(Recording):
             self._write_tags({key: text for key, text in tags.items() if f"tags.{key}" not in self._by_hand})
         if metrics:
             self._log_metrics(
-                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, None, None, False
+                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, None, False
             )
         for key, points in (curves or {}).items():
             if f"metrics.{key}" not in self._by_hand:
-                self._log_points(key, points, 0)
+                self._log_points(key, points, step or 0)
 
     @guarded("saving the model")
     def capture_model(

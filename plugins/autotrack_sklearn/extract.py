@@ -6,9 +6,11 @@ import functools
 import inspect
 import sys
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import autotrack
+from autotrack_sklearn import curves
 
 to_json = autotrack.to_json
 
@@ -30,21 +32,9 @@ _METRICS = {
     "n_iter_": "n_iter",
 }
 
-# Fitted attributes that are histories, one value per iteration.
-_CURVES = {
-    "loss_curve_": "loss",
-    "validation_scores_": "validation_score",
-    "train_score_": "train_score",
-    "validation_score_": "validation_score",
-    "oob_scores_": "oob_score",
-    "estimator_errors_": "estimator_error",
-    "lower_bounds_": "lower_bound",
-    "scores_": "score",
-    "error_": "error",
-}
-
 _SMALL = 32
 _MAX_FITTED = 60
+_MAX_PARTS = 10
 
 
 def subclasses(base: type) -> list[type]:
@@ -58,6 +48,12 @@ def subclasses(base: type) -> list[type]:
                 found[cls] = None
                 waiting.append(cls)
     return list(found)
+
+
+def mixins(classes: Iterable[type]) -> list[type]:
+    """The bases of estimator classes that are no estimators by themselves, each once."""
+    found = dict.fromkeys(base for cls in classes for base in cls.__mro__)
+    return [base for base in found if base.__module__ not in ("builtins", "abc") and not is_estimator_class(base)]
 
 
 def owner_of(cls: type, name: str) -> type:
@@ -86,6 +82,23 @@ def makes_run(estimator: Any) -> bool:
     if hasattr(kind, "predict") or hasattr(kind, "fit_predict"):
         return True
     return not (hasattr(kind, "transform") or hasattr(kind, "fit_transform"))
+
+
+def parts(estimator: Any) -> list[Any]:
+    """The estimator, and those in it that people also use by themselves: a pipeline's last step, what a search
+    refitted, a transformed target's regressor.
+    """
+    found: list[Any] = []
+    waiting = [estimator]
+    while waiting and len(found) < _MAX_PARTS:
+        part = waiting.pop()
+        if hasattr(part, "__dict__") and not any(part is other for other in found):
+            found.append(part)
+            steps = vars(part).get("steps")
+            if isinstance(steps, list) and steps and isinstance(steps[-1], tuple) and len(steps[-1]) == 2:
+                waiting.append(steps[-1][1])
+            waiting += [vars(part).get(name) for name in ("best_estimator_", "regressor_")]
+    return found
 
 
 @functools.lru_cache(maxsize=64)
@@ -203,7 +216,7 @@ def fitted(estimator: Any) -> tuple[dict[str, float], dict[str, Any]]:
         number = _plain_number(value) if name in _METRICS else None
         if number is not None:
             metrics[_METRICS[name]] = number
-        elif name not in _CURVES and len(facts) < _MAX_FITTED:
+        elif name not in curves.TABLE and len(facts) < _MAX_FITTED:
             shown = _fact(value)
             if shown is not None:
                 facts[name] = shown
@@ -223,18 +236,6 @@ def _fact(value: Any) -> Any:
         if all(isinstance(key, str) and isinstance(item, plain) for key, item in value.items()):
             return to_json(value)
     return None
-
-
-def curves(estimator: Any) -> dict[str, list[float]]:
-    """Histories that ``fit`` left behind, one value per iteration."""
-    found = {}
-    for name, key in _CURVES.items():
-        values = vars(estimator).get(name)
-        if type(values).__module__ == "numpy" and getattr(values, "ndim", 0) == 1 and values.dtype.kind in "iuf":
-            values = values.tolist()
-        if isinstance(values, list) and len(values) > 1 and all(_plain_number(value) is not None for value in values):
-            found[key] = [float(value) for value in values]
-    return found
 
 
 def signature(estimator: Any, arguments: dict[str, Any]) -> dict[str, Any]:

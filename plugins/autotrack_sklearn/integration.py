@@ -17,8 +17,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_sklearn import extract
+from autotrack_sklearn import curves, extract
+from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.lineage import Lineage
+from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller
+from autotrack_sklearn.scores import Scores
 
 METHODS = ("fit", "fit_transform", "fit_predict", "partial_fit")
 
@@ -29,35 +32,51 @@ class SklearnIntegration(autotrack.Integration):
     """Records trainings of scikit-learn estimators."""
 
     name = "sklearn"
-    modules = ("sklearn.base",)
+    modules = ("sklearn.base", "sklearn.metrics")
     minimum = ("sklearn", "1.5")
 
     def __init__(self) -> None:
         super().__init__()
         self._lineage = Lineage()
         self._online = _OnlineRuns()
+        self._predictions = Predictions()
+        self._scores = Scores(self._predictions)
         self._making = threading.local()  # depth of nested __init_subclass__ calls
 
     # ---- patches ------------------------------------------------------------------------------------------------
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         """Patch the classes there are, and have later ones patched when they are made."""
+        if module.__name__ == "sklearn.metrics":
+            self._scores.install(module, patches)
+            return
         base = module.BaseEstimator
-        for cls in extract.subclasses(base):
+        classes = extract.subclasses(base)
+        for cls in classes:
             self._patch_class(cls, patches)
+        for mixin in extract.mixins(classes):
+            self._patch_predicting(mixin, patches)
         for hooked in {extract.owner_of(cls, "__init_subclass__") for cls in (base, module.TransformerMixin)}:
             patches.around(hooked, "__init_subclass__", self._on_class)
 
     def _patch_class(self, cls: type, patches: autotrack.PatchSet) -> None:
         for name in METHODS:
-            raw = vars(cls).get(name)
-            handler = self._on_partial_fit if name == "partial_fit" else self._on_fit
-            if isinstance(raw, FunctionType) and not getattr(raw, "__isabstractmethod__", False):
-                patches.around(cls, name, handler)
-            elif isinstance(getattr(raw, "fn", None), FunctionType):  # available_if: the descriptor stays
-                patches.around(raw, "fn", handler)
+            found = _function(cls, name)
+            if found is not None:
+                patches.around(*found, self._on_partial_fit if name == "partial_fit" else self._on_fit)
         if isinstance(vars(cls).get("transform"), FunctionType):
             patches.watch(cls, "transform", after=self._transformed)
+        self._patch_predicting(cls, patches)
+
+    def _patch_predicting(self, cls: type, patches: autotrack.PatchSet) -> None:
+        """What predicts and scores; mixins that are no estimators by themselves have such methods too."""
+        for name, after in self._predictions.watchers.items():
+            found = _function(cls, name)
+            if found is not None:
+                patches.watch(*found, after=after)
+        found = _function(cls, "score")
+        if found is not None:
+            patches.around(*found, self._scores.on_score)
 
     def _on_class(self, call: autotrack.Call) -> Steps:
         """Patch a new class once the outermost ``__init_subclass__`` is through with it."""
@@ -69,6 +88,8 @@ class SklearnIntegration(autotrack.Integration):
         cls = call.instance
         if self._making.depth == 0 and outcome.exception is None and extract.is_estimator_class(cls):
             self._patch_class(cls, self.patches)
+            for mixin in extract.mixins([cls]):
+                self._patch_predicting(mixin, self.patches)
 
     # ---- trainings ----------------------------------------------------------------------------------------------
 
@@ -81,6 +102,7 @@ class SklearnIntegration(autotrack.Integration):
 
     def _record_model(self, call: autotrack.Call) -> Steps:
         estimator = call.instance
+        name = argument_name(caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
             started = time.perf_counter()
@@ -89,7 +111,14 @@ class SklearnIntegration(autotrack.Integration):
             if outcome.exception is None:
                 self._capture_after(training.run, estimator, duration)
                 self._capture_model(training.run, call, duration)
+                self._remember_model(call, outcome.value, Trained(training.run, call.bound.get("X"), name))
             training.end(outcome.exception)
+
+    def _remember_model(self, call: autotrack.Call, result: Any, trained: Trained) -> None:
+        """Scores will be looked for by the model, and by what ``fit_predict`` returned."""
+        self._predictions.trained(call.instance, trained)
+        if result is not call.instance:
+            self._predictions.made(result, Prediction(trained, "fit_predict", trained.name))
 
     def _capture_before(self, run: autotrack.Run, call: autotrack.Call) -> None:
         with autotrack.protect("reading an estimator's parameters", self.name):
@@ -105,11 +134,10 @@ class SklearnIntegration(autotrack.Integration):
 
     def _capture_after(self, run: autotrack.Run, estimator: Any, duration: float) -> None:
         with autotrack.protect("reading a fitted estimator", self.name):
-            metrics, fitted = extract.fitted(estimator)
-            curves = extract.curves(estimator)
-            last = {key: value for key, value in metrics.items() if key not in curves}  # loss_ ends loss_curve_
+            _, fitted = extract.fitted(estimator)
+            metrics, histories = _inside(estimator)
             facts = {"fitted": fitted} if fitted else None
-            run.capture(metrics={**last, "fit_time": duration}, curves=curves, facts=facts)
+            run.capture(metrics={**metrics, "fit_time": duration}, curves=histories, facts=facts)
 
     def _capture_model(self, run: autotrack.Run, call: autotrack.Call, duration: float) -> None:
         signature: dict[str, Any] = {}
@@ -139,6 +167,9 @@ class SklearnIntegration(autotrack.Integration):
 
     def _transformed(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._lineage.made(args[0], result)
+        trained = self._predictions.model(args[0])
+        if trained is not None:  # clusterings and projections are scored by what they make of data
+            self._predictions.derived(result, Prediction(trained, "transform", ""))
 
     # ---- partial_fit --------------------------------------------------------------------------------------------
 
@@ -154,6 +185,8 @@ class SklearnIntegration(autotrack.Integration):
         if training is None:
             training = self._online.begin(estimator)
             self._capture_before(training.run, call)
+            self._predictions.trained(estimator, Trained(training.run))
+        trained = self._predictions.model(estimator)
         started = time.perf_counter()
         with autotrack.ignored_training(self.name):
             outcome = yield
@@ -165,10 +198,30 @@ class SklearnIntegration(autotrack.Integration):
             rows = extract.rows(call.bound.get("X"))
             metrics, _ = extract.fitted(estimator)
             training.run.log_metrics({**metrics, "fit_time": duration, **({"rows": rows} if rows else {})})
+            if trained is not None:
+                trained.step = 0 if trained.step is None else trained.step + 1
 
     def close(self) -> None:
         """End the runs of estimators that learn by ``partial_fit``."""
         self._online.end_all()
+
+
+def _inside(estimator: Any) -> tuple[dict[str, float], curves.Curves]:
+    """(metrics, histories) that a fit left in an estimator or in a part of it; the outermost value wins."""
+    metrics: dict[str, float] = {}
+    histories: curves.Curves = {}
+    for part in reversed(extract.parts(estimator)):
+        metrics.update(extract.fitted(part)[0])
+        histories.update(curves.of(part))
+    return {key: value for key, value in metrics.items() if key not in histories}, histories  # loss_ ends loss_curve_
+
+
+def _function(cls: type, name: str) -> tuple[Any, str] | None:
+    """Where the function is that a class defines under a name: in the class, or in its ``available_if``."""
+    raw = vars(cls).get(name)
+    if isinstance(raw, FunctionType):
+        return None if getattr(raw, "__isabstractmethod__", False) else (cls, name)
+    return (raw, "fn") if isinstance(getattr(raw, "fn", None), FunctionType) else None
 
 
 class _OnlineRuns:

@@ -1,0 +1,158 @@
+"""Which model made which prediction, and on what data: so that a score finds its run.
+
+Estimators, data and predictions are held weakly. What is only guessed (by the length of a prediction) is
+remembered in the context, so no thread guesses from what another one did.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any
+
+import autotrack
+from autotrack_sklearn import extract
+from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.identity import ByIdentity
+
+METHODS = ("predict", "predict_proba", "decision_function", "score_samples")
+
+_MAX_LENGTHS = 16
+_FITTED_PREDICTIONS = ("labels_", "oob_prediction_", "oob_decision_function_")
+
+
+class Trained:
+    """A model that a run recorded.
+
+    Attributes:
+        run: The run.
+        data: The training data, weakly; None where it cannot be referred to.
+        name: What the caller of ``fit`` calls the training data.
+        step: Step that scores belong to, of a model that is trained step by step; else None.
+    """
+
+    __slots__ = ("data", "name", "run", "step")
+
+    def __init__(self, run: autotrack.Run, data: Any = None, name: str = "") -> None:
+        self.run = run
+        self.name = name
+        self.step: int | None = None
+        try:
+            self.data: Any = weakref.ref(data)
+        except TypeError:
+            self.data = _nothing
+
+    def called(self, data: Any, name: str) -> str:
+        """What data is called: as at the training, if it is the training data, else ``name``."""
+        return (self.name or name) if data is not None and self.data() is data else name
+
+
+def _nothing() -> None:
+    return None
+
+
+class Prediction:
+    """What a model returned.
+
+    Attributes:
+        model: The model; None for one that no run of this process recorded.
+        method: ``predict``, ``predict_proba``, …
+        data: What the caller calls the data that was predicted on, or "".
+    """
+
+    __slots__ = ("data", "method", "model")
+
+    def __init__(self, model: Trained | None, method: str, data: str) -> None:
+        self.model = model
+        self.method = method
+        self.data = data
+
+
+_recent: ContextVar[dict[int, Prediction] | None] = ContextVar("autotrack_sklearn_recent", default=None)
+
+
+class Predictions:
+    """What is known of recorded models, and of what models returned.
+
+    Attributes:
+        watchers: For each method that predicts, what is called after it.
+    """
+
+    def __init__(self) -> None:
+        self._models: ByIdentity[Trained] = ByIdentity()
+        self._outputs: ByIdentity[Prediction] = ByIdentity()
+        self.watchers: dict[str, Callable[[Any, tuple[Any, ...], dict[str, Any]], None]] = {
+            method: functools.partial(self._predicted, method) for method in METHODS
+        }
+
+    def trained(self, estimator: Any, trained: Trained) -> None:
+        """Remember a model that a run recorded, with the parts of it that people use by themselves."""
+        for part in extract.parts(estimator):
+            self._models.keep(part, trained)
+            for name in _FITTED_PREDICTIONS:
+                output = vars(part).get(name)
+                if output is not None:
+                    self._outputs.keep(output, Prediction(trained, name, trained.name))
+
+    def model(self, estimator: Any) -> Trained | None:
+        """What is known of an estimator."""
+        return self._models.get(estimator)
+
+    def _predicted(self, method: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Called for each prediction, so as short as can be.
+        if not args:
+            return
+        trained = self._models.get(args[0])
+        data = ""
+        if trained is not None:  # of a model that no run recorded it is enough to know that no run did
+            frame = caller()
+            if not of_sklearn(frame):
+                given = args[1] if len(args) > 1 else kwargs.get("X")
+                data = trained.called(given, argument_name(frame, 0, "X", method))
+        self.made(result, Prediction(trained, method, data))
+
+    def made(self, result: Any, prediction: Prediction) -> None:
+        """Remember a prediction: itself, and in this context as the most recent one of its length."""
+        self._outputs.keep(result, prediction)
+        length = rows(result)
+        if length:
+            recent = _recent.get()
+            if recent is None or (len(recent) >= _MAX_LENGTHS and length not in recent):
+                recent = {}
+            _recent.set({**recent, length: prediction})
+
+    def derived(self, result: Any, prediction: Prediction) -> None:
+        """Remember what was made of a prediction: the points of a curve, say."""
+        self._outputs.keep(result, prediction)
+
+    def of(self, array: Any) -> Prediction | None:
+        """The prediction that this array is, or is a view of."""
+        return self._outputs.of_view(array)
+
+
+def recent(length: int) -> Prediction | None:
+    """The most recent prediction of this length in this context."""
+    return (_recent.get() or {}).get(length)
+
+
+def rows(value: Any) -> int:
+    """Length of a sequence or an array, 0 where it has none."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if type(shape) is tuple and shape and isinstance(shape[0], int) else 0
+    return len(value) if type(value) in (list, tuple) else 0
+
+
+def of_sklearn(frame: FrameType) -> bool:
+    """Whether the code that is running is scikit-learn's own."""
+    name = frame.f_globals.get("__name__")
+    return type(name) is str and name.startswith("sklearn.")
+
+
+def caller() -> FrameType:
+    """The frame that called a patched function: above its wrapper, what that calls, and the handler that asks."""
+    return sys._getframe(4)
