@@ -70,7 +70,8 @@ def test_ls(store: Path, monkeypatch: pytest.MonkeyPatch):
         ["run", "status"], ["odd", "finished"], ["broken", "failed"], ["everything", "finished"],
     ]  # fmt: skip
     assert "0.7" in lines[3]
-    assert "child" not in result.stdout
+    assert lines[0].split()[4] == "children"
+    assert lines[3].split()[-2:] == ["1", "0.7"]  # its child is counted, and is no line of its own
 
 
 def test_ls_options(store: Path):
