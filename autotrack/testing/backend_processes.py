@@ -102,11 +102,11 @@ class ProcessTests:
         half, seen_half = threading.Event(), threading.Event()
 
         def work() -> None:
-            for step in range(0, 400, 2):
+            for step in range(0, 400, 5):
                 if step == 200:
                     half.set()
                     seen_half.wait(LIMIT)
-                writer.write([point(writer, step), point(writer, step + 1)])
+                writer.write([point(writer, step + number) for number in range(5)])
             writer.write([End(t=writer.elapsed(), status="finished", duration=1.0)])
             writer.close()
 
@@ -127,10 +127,10 @@ class ProcessTests:
         writer = case.begin()
 
         def work(say: Callable[[int], None]) -> None:
-            for step in range(400):
-                writer.write([point(writer, step)])
-                if step % 50 == 49:
-                    say(step)
+            for step in range(0, 400, 5):
+                writer.write([point(writer, step + number) for number in range(5)])
+                if step % 50 == 45:
+                    say(step + 4)
                     time.sleep(0.01)
             writer.write([End(t=writer.elapsed(), status="finished", duration=1.0)])
 

@@ -227,7 +227,7 @@ class RecordTests:
         writer = case.begin()
 
         def work(key: str) -> None:
-            for step in range(0, 200, 2):
+            for step in range(0, 40, 2):
                 writer.write([point(writer, step, key), point(writer, step + 1, key)])
 
         threads = [threading.Thread(target=work, args=(f"m{number}",)) for number in range(8)]
@@ -239,10 +239,8 @@ class RecordTests:
         found = case.records(writer)
         for number in range(8):
             mine = steps(found, f"m{number}")
-            assert sorted(mine, key=str) == sorted(range(200), key=str), (
-                f"a thread wrote 200 records, {len(mine)} are there"
-            )
-            assert mine == list(range(200)), "the records of one thread are out of order"
+            assert len(mine) == 40, f"a thread wrote 40 records, {len(mine)} are there"
+            assert mine == list(range(40)), "the records of one thread are out of order"
 
     @rule("end")
     def test_the_end_is_a_record_and_no_seal(self, case: Case) -> None:

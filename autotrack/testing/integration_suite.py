@@ -97,6 +97,18 @@ class IntegrationSuite:
         """Contract 1, 2: originals run once; logged once, the run marked incomplete, the integration switched off."""
         _kept(framework_first["raising"])
 
+    def test_arguments_and_results_are_the_very_objects(self, framework_first: dict[str, str]) -> None:
+        """Contract 1, 4: nothing is copied or wrapped on the way, and instances get no attributes of ours."""
+        _kept(framework_first["objects"])
+
+    def test_nothing_is_called_unasked(self, framework_first: dict[str, str]) -> None:
+        """Contract 3: no fit, predict, transform, score or forward but those that the training makes itself."""
+        _kept(framework_first["unasked"])
+
+    def test_nothing_is_kept_alive(self, framework_first: dict[str, str]) -> None:
+        """Contract 9: data, models and results die when the user lets go of them."""
+        _kept(framework_first["kept"])
+
     def test_nothing_global_moves(self, framework_first: dict[str, str]) -> None:
         """Contract 9."""
         _kept(framework_first["globals"])
