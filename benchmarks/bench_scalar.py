@@ -91,7 +91,8 @@ def report(found: Found) -> None:
     for peer in [name for name in TRACKERS if name in found][1:]:
         for figure, values in found[peer].items():
             ratio = f"scalar: {peer} / autotrack, {figure}"
-            emit_ratio(ratio, values, found["autotrack"][figure], at_least=TARGETS.get(peer))
+            at_least = TARGETS.get(peer) if figure == "in a row" else None
+            emit_ratio(ratio, values, found["autotrack"][figure], at_least=at_least)
 
 
 if __name__ == "__main__":

@@ -97,11 +97,9 @@ def _measure(program: Path, cases: Mapping[str, Case], folder: Path, rounds: int
             kept[name].turn()
         return kept[name].turn()
 
-    try:
-        turns = in_turns({name: (lambda name=name: turn(name)) for name in cases}, rounds, seconds)
-    finally:
-        for process in kept.values():
-            process.close()
+    turns = in_turns({name: (lambda name=name: turn(name)) for name in cases}, rounds, seconds)
+    for process in kept.values():
+        process.close()
     return {
         name: {figure: [value for turn in taken for value in turn[figure]] for figure in taken[0]}
         for name, taken in turns.items()

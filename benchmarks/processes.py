@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 __all__ = ["CaseProcess", "environment", "serve"]
 
-TURN_TIMEOUT = 300.0
+TURN_TIMEOUT = 120.0
 """Seconds that one turn may take, its process's start included."""
 
 CLOSE_TIMEOUT = 60.0
@@ -50,17 +51,18 @@ class CaseProcess:
         self._case = f"{program.name}, case {case!r}"
         folder = Path(tempfile.mkdtemp(dir=parent))
         home = Path(tempfile.mkdtemp(dir=parent))
-        self._errors = (home / "stderr").open("w+b")
+        self._errors = home / "stderr"
         self._answers, answers = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, str(program), "--serve", case, str(answers)],
-            cwd=folder,
-            env=environment(home),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-            pass_fds=[answers],
-        )
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, str(program), "--serve", case, str(answers)],
+                cwd=folder,
+                env=environment(home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=[answers],
+            )
         os.close(answers)
 
     def turn(self) -> Any:
@@ -78,35 +80,46 @@ class CaseProcess:
                 ready, _, _ = select.select([self._answers], [], [], TURN_TIMEOUT)
                 block = os.read(self._answers, 1 << 20) if ready else b""
                 if not block:
-                    raise self._failure("took too long" if not ready else "failed")
+                    raise self._failure("failed" if ready else "took too long")
                 answer += block
         except BrokenPipeError:
             raise self._failure("failed") from None
         return json.loads(answer)
 
-    def _failure(self, what: str) -> RuntimeError:
-        self._process.kill()
-        self._process.wait()
-        self._errors.seek(0)
-        return RuntimeError(f"{self._case} {what}:\n{self._errors.read().decode(errors='replace')[-4000:]}")
-
     def close(self) -> None:
-        """Let it end, as a script ends."""
+        """Let it end, as a script ends.
+
+        Raises:
+            RuntimeError: It failed at that.
+        """
+        if self._end(CLOSE_TIMEOUT) != 0:
+            raise self._failure("failed at its end")
+
+    def _end(self, wait: float) -> int:
+        """Its exit status; after so many seconds it is killed."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
-            self._process.wait(CLOSE_TIMEOUT)
+            return self._process.wait(wait)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
-        os.close(self._answers)
-        self._errors.close()
+            return self._process.wait()
+        finally:
+            if self._answers >= 0:
+                os.close(self._answers)
+                self._answers = -1
+
+    def _failure(self, what: str) -> RuntimeError:
+        self._end(5.0)
+        return RuntimeError(f"{self._case} {what}:\n{self._errors.read_text(errors='replace')[-4000:]}")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
 
 
 def serve(turns: Iterator[Any], answers: int) -> None:
