@@ -4,7 +4,7 @@ PYTHON ?= python3
 DEMO := .venv-demo/bin
 DEV := .venv/bin
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench docs clean
 
 demo: .venv-demo/ready
 	$(DEMO)/autotrack demo
@@ -23,6 +23,9 @@ lint: .venv/ready
 
 bench: .venv/ready-bench
 	$(DEV)/python benchmarks/run.py
+
+docs: .venv/ready
+	$(DEV)/mkdocs build --strict
 
 # scikit-learn and skops, no torch
 .venv-demo/ready: pyproject.toml
@@ -43,4 +46,4 @@ bench: .venv/ready-bench
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo autotrack-demo
+	rm -rf .venv .venv-demo autotrack-demo site

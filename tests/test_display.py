@@ -239,6 +239,16 @@ def test_the_list_shows_the_params_that_differ_with_their_defaults():
     assert [row[5:] for row in rows] == [[], ["1.0", "7", "7"], ["0.5", "7", "7"]]
 
 
+def test_scores_come_before_the_number_of_iterations():
+    store = MemoryBackend()
+    for index, metrics in enumerate(({"n_iter": 5.0, "fit_time": 1.0}, {"n_iter": 7.0, "accuracy_on_X_test": 0.9})):
+        writer = store.open_run(new_run_id(time.time() + index), Begin(name=f"m{index}", experiment="e"))
+        writer.write([Metrics(1, "", metrics, 0), End(t=8, status="finished", duration=1.0)])
+        writer.close()
+    header = repr(list_runs(store.source())).splitlines()[0].split()
+    assert header == ["run", "status", "started", "took", "accuracy_on_X_test", "n_iter"]
+
+
 def test_sentences_are_never_cut_to_the_screen():
     """Half a traceback, or half of what to do next, is of no use."""
     store = MemoryBackend()

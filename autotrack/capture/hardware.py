@@ -48,7 +48,7 @@ def _memory() -> int | None:
 def _gpus() -> list[dict[str, Any]]:
     """NVIDIA's GPUs as the driver's own tool lists them: importing a framework for that would start CUDA."""
     tool = shutil.which("nvidia-smi")
-    if tool is None:
+    if tool is None or not Path(tool).is_absolute():  # never one that lies in the working folder
         return []
     query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:

@@ -155,6 +155,17 @@ def test_gpus_are_what_the_drivers_tool_lists(body: str, gpus: int, tmp_path: Pa
         assert found[0] == {"name": "NVIDIA H100", "memory_mib": "81559", "driver": "550.54"}
 
 
+def test_no_program_of_the_working_folder_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With ``.`` in PATH, what lies in a hostile repository would be found."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\ntouch was-run\n")
+    tool.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{os.environ['PATH']}")
+    describe_hardware()
+    assert [path.name for path in tmp_path.iterdir()] == ["nvidia-smi"]
+
+
 def test_nothing_of_the_process_moves(script: Script):
     """Filters of warnings above all: what starts a process may touch them, on another thread than the training's."""
     script("""
