@@ -90,7 +90,7 @@ def kill_at_random_moments(tmp_path, times):
         pid = start("next", 5)
         wait_for(lambda: gone(pid))
     finally:
-        zygote.communicate(timeout=20)
+        zygote.communicate(timeout=60)
     runs = {run.name: run for run in (reader.read_run(FileSource(store), name) for name in FileSource(store).run_ids())}
     returned = {path.name: int(path.read_bytes() or -1) for path in folder.iterdir()}
     return runs, returned
