@@ -39,9 +39,7 @@ def finding(check, store: Path) -> tuple[str, str]:
 
 
 def test_all_is_well_with_a_store_that_is_not_there_yet(tmp_path: Path):
-    started = time.monotonic()
     done = ask(tmp_path, "--json")
-    assert time.monotonic() - started < 20
     assert (done.returncode, done.stderr) == (0, "")
     found = by_name(done.stdout)
     assert {"python", "store", "file system", "space", "clock", "git", "plugin sklearn"} <= set(found)

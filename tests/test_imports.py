@@ -64,9 +64,11 @@ def test_enable_is_quick(tmp_path: Path):
     needed = "import importlib.metadata, msgspec, pluggy; list(importlib.metadata.entry_points(group='autotrack'))"
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
     least = {"needed": 9.0, "enable": 9.0}
-    for _ in range(6):
+    for _ in range(20):
         for name, code in (("needed", needed), ("enable", "import autotrack; autotrack.enable()")):
             least[name] = min(least[name], float(fresh(timed.format(code), tmp_path, **cached)))
+        if least["enable"] - least["needed"] < 0.060:
+            break
     assert least["enable"] - least["needed"] < 0.060
 
 

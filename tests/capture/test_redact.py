@@ -260,7 +260,7 @@ def test_time_is_linear(shape: str):
     text = shape * (1_000_000 // len(shape))
     started = time.process_time()
     redact(text)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10  # a quadratic one takes hours
 
 
 # ---- a whole store --------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def plant(store: Path, record, data: bytes, *, form: str | None = None, name="mo
         file.write(json.dumps(line).encode() + b"\n")
 
 
-def wait_until(condition, seconds=30.0):
+def wait_until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about"

@@ -231,7 +231,7 @@ def test_the_duration_is_that_of_the_fit(tracked):
             time.sleep(0.05)
             return self
 
-    assert 0.05 <= run_of(Slow()).metrics["fit_time"] < 2
+    assert 0.05 <= run_of(Slow()).metrics["fit_time"] < 20  # seconds, not milliseconds
 
 
 def test_fitted_facts(tracked):

@@ -88,7 +88,7 @@ def test_only_a_model_that_is_being_turned_is_waited_for(tracked, recorded):
     started = time.monotonic()
     with pytest.raises(autotrack.ModelNotTrusted):
         autotrack.load_model(recorded.id)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_model_that_cannot_be_pickled_is_noted_and_costs_nothing_else(tracked):
