@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
 from autotrack_sklearn import curves, extract
+from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
@@ -109,12 +110,13 @@ class SklearnIntegration(autotrack.Integration):
         name = argument_name(caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
-            started = time.perf_counter()
-            outcome = yield
-            duration = time.perf_counter() - started
+            with listening(estimator, call.bound.get("X")) as iterations:
+                started = time.perf_counter()
+                outcome = yield
+                duration = time.perf_counter() - started
             if outcome.exception is None:
                 trained = Trained(training.run, call.bound.get("X"), name, warm=_is_warm(estimator))
-                self._capture_after(trained, estimator, duration)
+                self._capture_after(trained, estimator, duration, iterations)
                 self._capture_model(training.run, call, duration)
                 self._remember_model(call, outcome.value, trained)
             training.end(outcome.exception)
@@ -163,12 +165,16 @@ class SklearnIntegration(autotrack.Integration):
             origin = self._lineage.of(data)
             run.capture(facts={**facts, "lineage": origin} if origin else facts)
 
-    def _capture_after(self, trained: Trained, estimator: Any, duration: float) -> None:
+    def _capture_after(
+        self, trained: Trained, estimator: Any, duration: float, iterations: Sequence[float] = ()
+    ) -> None:
         with autotrack.protect("reading a fitted estimator", self.name):
             _, fitted = extract.fitted(estimator)
             metrics, histories = _inside(estimator)
             facts = {"fitted": fitted} if fitted else None
             trained.run.capture(metrics={**metrics, "fit_time": duration}, facts=facts, step=trained.step)
+            if iterations:
+                trained.run.capture(curves={"iteration_time": iterations})
             for key, (first, values) in trained.histories.new(histories).items():
                 trained.run.capture(curves={key: values}, step=first)
 
