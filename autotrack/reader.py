@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
 
 from autotrack import values
@@ -200,7 +201,10 @@ class _Fold:
         self.run.artifacts[record.path.removeprefix(folder)] = record
 
     def _model(self, time: float, record: Model) -> None:
-        self.run.models[record.name] = record
+        old = self.run.models.get(record.name)
+        # The helper may say late what became of a model that was saved anew meanwhile.
+        if old is None or _number_of(record) >= _number_of(old):
+            self.run.models[record.name] = record
 
     def _note(self, time: float, record: Note) -> None:
         self.run.notes.append((record.level, record.text))
@@ -219,6 +223,12 @@ class _Fold:
         Begin: _begin, Change: _change, Params: _params, Metrics: _metrics, Points: _points, Tags: _tags,
         Facts: _facts, Artifact: _artifact, Model: _model, Note: _note, End: _end, Removed: _removed,
     }  # fmt: skip
+
+
+def _number_of(model: Model) -> int:
+    """How many times a model of this name had been saved, by the name of its file: ``model-2.skops``."""
+    number = PurePosixPath(model.path).stem.removeprefix(f"{model.name}-")
+    return int(number) if number.isdigit() else 1
 
 
 def read_run(source: RunSource, run_id: str) -> RunRecord:

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -78,6 +79,7 @@ class Recording:
         self._params: dict[str, Any] = {}
         self._metrics: dict[str, list[Any]] = {}  # key -> [count, last, min, max, last step]
         self._tags: dict[str, str] = {}
+        self._saved: Counter[str] = Counter()  # models by name
         self._told: set[str] = set()
         _runs.add(self)
 
@@ -245,7 +247,9 @@ class Recording:
     ) -> None:
         saved = form.save(model)
         folder = self._folder("models") / name
-        stored = self._writer.put_file(folder / f"{name}{saved.suffix}", saved.data)
+        self._saved[name] += 1  # a file of its own: the earlier one may just be being turned into its safe form
+        stem = name if self._saved[name] == 1 else f"{name}-{self._saved[name]}"
+        stored = self._writer.put_file(folder / f"{stem}{saved.suffix}", saved.data)
         if stored is None:
             self.note(f"model {name!r} was not saved: the store cannot take it", "warning")
             return

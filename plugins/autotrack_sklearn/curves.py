@@ -140,14 +140,20 @@ def _single(points: Any) -> list[float]:
 
 
 class Growing:
-    """The histories of a model that is trained on: what of them is new after each call."""
+    """The histories of a model that may be trained on: what of them is new after each call.
 
-    def __init__(self) -> None:
+    Without ``keep`` nothing is remembered: all is always new.
+    """
+
+    def __init__(self, keep: bool = True) -> None:
+        self._keep = keep
         self._last: Curves = {}
         self._totals: dict[str, int] = {}
 
     def new(self, curves: Curves) -> dict[str, tuple[int, list[float]]]:
         """(first step, values) by name. A history goes on where the last one is its beginning; else it began anew."""
+        if not self._keep:
+            return {name: (0, values) for name, values in curves.items()}
         found = {}
         for name, values in curves.items():
             last = self._last.get(name, [])

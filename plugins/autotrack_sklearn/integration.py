@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
 from autotrack_sklearn import curves, extract
+from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.lineage import Lineage
+from autotrack_sklearn.online import OnlineRuns, WarmModels
 from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller
 from autotrack_sklearn.scores import Scores
 
@@ -38,7 +39,8 @@ class SklearnIntegration(autotrack.Integration):
     def __init__(self) -> None:
         super().__init__()
         self._lineage = Lineage()
-        self._online = _OnlineRuns()
+        self._online = OnlineRuns()
+        self._warm = WarmModels()
         self._predictions = Predictions()
         self._scores = Scores(self._predictions)
         self._making = threading.local()  # depth of nested __init_subclass__ calls
@@ -98,21 +100,52 @@ class SklearnIntegration(autotrack.Integration):
         if autotrack.in_training():
             return None
         self._online.end(call.instance)  # fitted anew
-        return self._record_model(call) if extract.makes_run(call.instance) else self._remember_transformer(call)
+        if not extract.makes_run(call.instance):
+            return self._remember_transformer(call)
+        trained = self._goes_on(call.instance)
+        return self._record_model(call) if trained is None else self._record_more(call, trained)
 
     def _record_model(self, call: autotrack.Call) -> Steps:
         estimator = call.instance
         name = argument_name(caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
-            started = time.perf_counter()
-            outcome = yield
-            duration = time.perf_counter() - started
+            with listening(estimator, call.bound.get("X")) as iterations:
+                started = time.perf_counter()
+                outcome = yield
+                duration = time.perf_counter() - started
             if outcome.exception is None:
-                self._capture_after(training.run, estimator, duration)
+                trained = Trained(training.run, call.bound.get("X"), name, warm=_is_warm(estimator))
+                self._capture_after(trained, estimator, duration, iterations)
                 self._capture_model(training.run, call, duration)
-                self._remember_model(call, outcome.value, Trained(training.run, call.bound.get("X"), name))
+                self._remember_model(call, outcome.value, trained)
             training.end(outcome.exception)
+
+    def _goes_on(self, estimator: Any) -> Trained | None:
+        """What is known of a model that this fit trains on, in a warm start; its run must be the one that is open."""
+        trained = self._predictions.model(estimator)
+        if trained is not None and trained.step is not None and _is_warm(estimator):
+            here = autotrack.run_here()
+            if here is None or here.ended or here is trained.run or trained.run.id.startswith(f"{here.id}."):
+                return trained
+        self._warm.save(estimator)  # as it was before this fit
+        return None
+
+    def _record_more(self, call: autotrack.Call, trained: Trained) -> Steps:
+        """A further step of a run that has ended, or of one opened by hand."""
+        with autotrack.protect("reading an estimator's parameters", self.name):
+            params, changed, _ = extract.params(call.instance)
+            trained.run.capture(params=params, changed=changed)
+        started = time.perf_counter()
+        with autotrack.ignored_training(self.name):
+            outcome = yield
+        duration = time.perf_counter() - started
+        if outcome.exception is not None:
+            trained.run.note(f"a warm start raised {type(outcome.exception).__name__}", "warning")
+            return
+        trained.step = (trained.step or 0) + 1
+        self._capture_after(trained, call.instance, duration)
+        self._warm.changed(call.instance, trained.run)
 
     def _remember_model(self, call: autotrack.Call, result: Any, trained: Trained) -> None:
         """Scores will be looked for by the model, and by what ``fit_predict`` returned."""
@@ -132,12 +165,18 @@ class SklearnIntegration(autotrack.Integration):
             origin = self._lineage.of(data)
             run.capture(facts={**facts, "lineage": origin} if origin else facts)
 
-    def _capture_after(self, run: autotrack.Run, estimator: Any, duration: float) -> None:
+    def _capture_after(
+        self, trained: Trained, estimator: Any, duration: float, iterations: Sequence[float] = ()
+    ) -> None:
         with autotrack.protect("reading a fitted estimator", self.name):
             _, fitted = extract.fitted(estimator)
             metrics, histories = _inside(estimator)
             facts = {"fitted": fitted} if fitted else None
-            run.capture(metrics={**metrics, "fit_time": duration}, curves=histories, facts=facts)
+            trained.run.capture(metrics={**metrics, "fit_time": duration}, facts=facts, step=trained.step)
+            if iterations:
+                trained.run.capture(curves={"iteration_time": iterations})
+            for key, (first, values) in trained.histories.new(histories).items():
+                trained.run.capture(curves={key: values}, step=first)
 
     def _capture_model(self, run: autotrack.Run, call: autotrack.Call, duration: float) -> None:
         signature: dict[str, Any] = {}
@@ -202,8 +241,13 @@ class SklearnIntegration(autotrack.Integration):
                 trained.step = 0 if trained.step is None else trained.step + 1
 
     def close(self) -> None:
-        """End the runs of estimators that learn by ``partial_fit``."""
+        """End the runs of estimators that learn by ``partial_fit``, and save those that learned by warm starts."""
         self._online.end_all()
+        self._warm.save_all()
+
+
+def _is_warm(estimator: Any) -> bool:
+    return vars(estimator).get("warm_start") is True
 
 
 def _inside(estimator: Any) -> tuple[dict[str, float], curves.Curves]:
@@ -222,47 +266,3 @@ def _function(cls: type, name: str) -> tuple[Any, str] | None:
     if isinstance(raw, FunctionType):
         return None if getattr(raw, "__isabstractmethod__", False) else (cls, name)
     return (raw, "fn") if isinstance(getattr(raw, "fn", None), FunctionType) else None
-
-
-class _OnlineRuns:
-    """Runs of estimators that are trained batch by batch, by object. Estimators are held weakly."""
-
-    def __init__(self) -> None:
-        self._open: dict[int, tuple[weakref.ref[Any], autotrack.Training]] = {}
-
-    def training_of(self, estimator: Any) -> autotrack.Training | None:
-        """The estimator's open training."""
-        reference, training = self._open.get(id(estimator), (None, None))
-        return training if reference is not None and reference() is estimator else None
-
-    def begin(self, estimator: Any) -> autotrack.Training:
-        """Open a training that lasts until ``end``."""
-        key = id(estimator)
-        training = autotrack.begin_training("sklearn", type(estimator).__name__)
-        self._open[key] = weakref.ref(estimator, lambda _: self._end(key, None)), training
-        return training
-
-    def end(self, estimator: Any, error: BaseException | None = None) -> None:
-        """End the estimator's training, if one is open; its model is saved as it is now."""
-        training = self.training_of(estimator)
-        if training is not None:
-            training.run.capture_model(estimator, "model", 0.0)
-            self._end(id(estimator), error)
-
-    def end_all(self) -> None:
-        """End all."""
-        for key, (reference, training) in list(self._open.items()):
-            estimator = reference()
-            if estimator is not None:
-                training.run.capture_model(estimator, "model", 0.0)
-            self._end(key, None)
-
-    def _end(self, key: int, error: BaseException | None) -> None:
-        found = self._open.pop(key, None)
-        if found is not None:
-            with autotrack.protect("ending a run of partial_fit", "sklearn"):
-                if found[0]() is None:
-                    found[1].run.note(
-                        "the model was not saved: its object is gone; log_model keeps it before", "warning"
-                    )
-                found[1].end(error)

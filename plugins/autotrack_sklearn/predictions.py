@@ -17,6 +17,7 @@ from typing import Any
 import autotrack
 from autotrack_sklearn import extract
 from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.curves import Growing
 from autotrack_sklearn.identity import ByIdentity
 
 METHODS = ("predict", "predict_proba", "decision_function", "score_samples")
@@ -32,15 +33,17 @@ class Trained:
         run: The run.
         data: The training data, weakly; None where it cannot be referred to.
         name: What the caller of ``fit`` calls the training data.
-        step: Step that scores belong to, of a model that is trained step by step; else None.
+        step: The last step, of a model that is trained step by step; else None.
+        histories: What of its histories was recorded.
     """
 
-    __slots__ = ("data", "name", "run", "step")
+    __slots__ = ("data", "histories", "name", "run", "step")
 
-    def __init__(self, run: autotrack.Run, data: Any = None, name: str = "") -> None:
+    def __init__(self, run: autotrack.Run, data: Any = None, name: str = "", warm: bool = False) -> None:
         self.run = run
         self.name = name
-        self.step: int | None = None
+        self.step = 0 if warm else None
+        self.histories = Growing(keep=warm)
         try:
             self.data: Any = weakref.ref(data)
         except TypeError:
