@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_sklearn import curves, extract
+from autotrack_sklearn import curves, extract, training_metrics
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller
@@ -105,11 +105,14 @@ class SklearnIntegration(autotrack.Integration):
         name = argument_name(caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
+            asked = training_metrics.before(call) if training.metrics_wanted else None
             started = time.perf_counter()
             outcome = yield
             duration = time.perf_counter() - started
             if outcome.exception is None:
                 self._capture_after(training.run, estimator, duration)
+                if asked is not None:
+                    training_metrics.after(training.run, estimator, *asked)
                 self._capture_model(training.run, call, duration)
                 self._remember_model(call, outcome.value, Trained(training.run, call.bound.get("X"), name))
             training.end(outcome.exception)
