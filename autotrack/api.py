@@ -83,7 +83,8 @@ def enable(
         integrations: Names of the integrations to use. Default: all that are installed.
         mode: ``off`` makes every call of autotrack do nothing.
         models: ``auto`` (default) saves models within max(25 ms, 10 % of the fit), ``always``, or ``never``.
-        training_metrics: Reserved for metrics on the training data. Default: False.
+        training_metrics: Whether metrics on the training data are computed after a fit, by predicting at most
+            1,000 of its rows. Only for models whose ``predict`` is known to change nothing. Default: False.
 
     Raises:
         ConfigError: A setting has a value that cannot be used.
@@ -233,10 +234,12 @@ class Training:
 
     Attributes:
         run: The run that takes it.
+        metrics_wanted: Whether metrics on the training data are asked for (``training_metrics``).
     """
 
-    def __init__(self, run: Run, own: bool) -> None:
+    def __init__(self, run: Run, own: bool, metrics_wanted: bool) -> None:
         self.run = run
+        self.metrics_wanted = metrics_wanted
         self._own = own
         self._done = False
 
@@ -267,14 +270,14 @@ def begin_training(integration: str, name: str) -> Training:
     site = session.call_site(integration)
     explicit = context.explicit_run()
     if not isinstance(explicit, Run):
-        result = Training(session.training_run(name, integration, site), own=True)
+        run, own = session.training_run(name, integration, site), True
     elif explicit.adopt():
-        result = Training(explicit, own=False)
+        run, own = explicit, False
     else:
-        result = Training(explicit.child(name), own=True)
+        run, own = explicit.child(name), True
     if site.library:
-        result.run.capture(tags={"via": site.library})
-    return result
+        run.capture(tags={"via": site.library})
+    return Training(run, own, session.settings.training_metrics)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Settings:
         integrations: Names of the integrations to use; None for all.
         mode: ``on``, or ``off``: every call of autotrack does nothing.
         models: ``auto`` saves models within their budget, ``always``, ``never``.
-        training_metrics: Whether cheap metrics on the training data may be computed after a fit.
+        training_metrics: Whether metrics on at most 1,000 rows of the training data are computed after a fit.
         input_example: Whether the first rows of the training data are kept beside the model.
         redact: Regular expressions; what they match is taken out of all captured text.
         announce: Whether a person at a terminal or notebook is told once, on stderr, where the runs go.

@@ -12,6 +12,7 @@ import time
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
 from autotrack.callsite import CallSite, find_call_site
@@ -133,8 +134,7 @@ class Session:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
         if not self._experiment:
             self._experiment = self._facts.clean(default_experiment())  # a script's name may be telling
-        for integration in self.integrations:
-            self._verify(integration)
+        self._verify()
         while True:
             run_id = new_run_id(self._start())
             begin = Begin(
@@ -153,6 +153,7 @@ class Session:
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()
+            housekeeper.add(self, self._verify)  # where all patches are gone, no run will ask
         return run
 
     def _announce(self) -> None:
@@ -170,18 +171,21 @@ class Session:
             self._last_start = max(int(time.time() * 1000), self._last_start + 1)
             return (self._last_start + 0.5) / 1000
 
-    def _verify(self, integration: Integration) -> None:
-        """Somebody may have taken our wrappers away since the last run."""
-        with guard.protect(f"checking {integration.name}", integration.name):
-            restored = integration.patches.verify()
-            if restored:
-                guard.tell(
-                    f"{integration.name}: {len(restored)} patches had been removed by another library "
-                    f"({', '.join(restored[:3])}…) and were put back; fits in between were not recorded."
-                )
+    def _verify(self) -> None:
+        """Somebody may have taken our wrappers away, as MLflow does when it is switched off."""
+        for integration in self.integrations:
+            with guard.protect(f"checking {integration.name}", integration.name):
+                restored = integration.patches.verify()
+                if restored:
+                    guard.tell(
+                        f"{integration.name}: {len(restored)} patches had been removed by another library "
+                        f"({', '.join(restored[:3])}…) and were put back; fits in between were not recorded."
+                    )
 
     def close_integrations(self) -> None:
         """Take all patches out, in reverse order."""
+        housekeeper.remove(self)
+        self._verify()  # for the word
         for integration in reversed(self.integrations):
             integration.disable()
         self._series.end()
@@ -190,6 +194,8 @@ class Session:
         """At exit: end what is open, write what is missing, sync, for a bounded time."""
         if isinstance(self.backend, NullBackend):
             return
+        housekeeper.remove(self)
+        self._verify()
         for integration in self.integrations:
             with guard.protect(f"closing {integration.name}", integration.name):
                 integration.close()

@@ -16,7 +16,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_sklearn import curves, extract
+from autotrack_sklearn import curves, extract, training_metrics
 from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.lineage import Lineage
@@ -110,6 +110,7 @@ class SklearnIntegration(autotrack.Integration):
         name = argument_name(caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
+            asked = training_metrics.before(call) if training.metrics_wanted else None
             with listening(estimator, call.bound.get("X")) as iterations:
                 started = time.perf_counter()
                 outcome = yield
@@ -117,6 +118,8 @@ class SklearnIntegration(autotrack.Integration):
             if outcome.exception is None:
                 trained = Trained(training.run, call.bound.get("X"), name, warm=_is_warm(estimator))
                 self._capture_after(trained, estimator, duration, iterations)
+                if asked is not None:
+                    training_metrics.after(training.run, estimator, *asked)
                 self._capture_model(training.run, call, duration)
                 self._remember_model(call, outcome.value, trained)
             training.end(outcome.exception)
