@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Training,
         active_run,
         begin_training,
+        current_settings,
         disable,
         enable,
         ignored_training,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         training,
     )
     from autotrack.capture.dataset import describe_columns, describe_data
+    from autotrack.children import ChildRun
     from autotrack.context import Scope, current_scope, in_scope
     from autotrack.errors import (
         AmbiguousReference,
@@ -57,11 +59,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "autotrack.api": (
-        "Training", "active_run", "begin_training", "disable", "enable", "ignored_training", "in_training",
-        "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "set_tags",
-        "start_run", "training",
+        "Training", "active_run", "begin_training", "current_settings", "disable", "enable", "ignored_training",
+        "in_training", "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params",
+        "set_tags", "start_run", "training",
     ),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
+    "autotrack.children": ("ChildRun",),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
@@ -83,6 +86,7 @@ __all__ = [
     "ArtifactPathError",
     "AutotrackError",
     "Call",
+    "ChildRun",
     "ConfigError",
     "Integration",
     "ModelError",
@@ -105,6 +109,7 @@ __all__ = [
     "active_run",
     "begin_training",
     "current_scope",
+    "current_settings",
     "describe_columns",
     "describe_data",
     "disable",

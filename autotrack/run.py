@@ -14,12 +14,15 @@ from typing import Any, Self
 
 from autotrack import context, models
 from autotrack.backends.base import safe_path
+from autotrack.children import ChildRun
 from autotrack.errors import ArtifactPathError, ModelError
 from autotrack.guard import guarded
 from autotrack.recording import Recording
 from autotrack.records import Begin, Facts, Params, Record
 
 __all__ = ["Run", "status_of"]
+
+_AT_ONCE = 100  # children in one write: some 100 KB
 
 
 def status_of(error: BaseException | None) -> str:
@@ -41,6 +44,11 @@ class Run(Recording):
         status: ``running`` until it ends; then ``finished``, ``failed`` or ``interrupted``.
         incomplete: Whether something of autotrack's own failed while it was recorded.
     """
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process opened the run; this one, a child or a worker of it, adds to it."""
+        return os.getpid() != self._pid
 
     # ---- what people log ---------------------------------------------------------------------------------------
 
@@ -153,13 +161,34 @@ class Run(Recording):
         with self._lock:
             self._children += 1
             number = str(self._children)
-        if os.getpid() != self._pid:  # numbers are the parent's; a forked child makes its own
+        if self.elsewhere:  # numbers are the parent's; a forked child makes its own
             number = f"{number}-{os.urandom(3).hex()}"
         key = f"{self._child}.{number}" if self._child else number
         child = Run(self._writer, name, self.experiment, key, self._allowance, self._clean)
         child._top = self._top
         child._write([Begin(t=self._writer.elapsed(), name=name, experiment=self.experiment)])
         return child
+
+    def reserve_children(self, count: int) -> range:
+        """So many numbers of child runs that nothing else will have; for ``capture_children``."""
+        with self._lock:
+            first = self._children + 1
+            self._children += count
+        return range(first, first + count)
+
+    @guarded("recording child runs")
+    def capture_children(self, children: Sequence[ChildRun]) -> None:
+        """Record what is new about many child runs, in few writes. They have no files, and no handles."""
+        if self._off:
+            return
+        for first in range(0, len(children), _AT_ONCE):
+            now = self._writer.elapsed()
+            records: list[Record] = []
+            for child in children[first : first + _AT_ONCE]:
+                key = f"{self._child}.{child.number}" if self._child else str(child.number)
+                records += child.records(key, now, self._param, self._clean)
+            if records:
+                self._writer.write(records)
 
     def end(self, status: str | None = None, error: BaseException | None = None) -> None:
         """End the run; a second time nothing happens.
@@ -169,7 +198,7 @@ class Run(Recording):
             error: The exception that ended it.
         """
         with self._lock:
-            if self.ended or os.getpid() != self._pid:  # a forked child does not end its parent's run
+            if self.ended or self.elsewhere:  # a forked child does not end its parent's run
                 return
             self.status = status or status_of(error)
         context.close_run(self)
@@ -201,6 +230,7 @@ class Run(Recording):
         metrics: Mapping[str, float] | None = None,
         curves: Mapping[str, Sequence[float]] | None = None,
         facts: Mapping[str, Any] | None = None,
+        step: int | None = None,
         _by_hand: bool = False,
     ) -> None:
         """Record what an integration saw, in one write. What a person logged under the same name stands.
@@ -211,6 +241,7 @@ class Run(Recording):
             metrics: Metrics by name.
             curves: Whole histories of metrics by name, one value per step; these are not in ``metrics``.
             facts: Sections of facts, in JSON types.
+            step: Step of the metrics, and first step of the curves; None: the next one of each metric, and 0.
         """
         records: list[Record] = []
         now = self._writer.elapsed()
@@ -227,11 +258,11 @@ class Run(Recording):
         self._write(records)
         if metrics:
             self._log_metrics(
-                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, None, None, False
+                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, None, False
             )
         for key, points in (curves or {}).items():
             if f"metrics.{key}" not in self._by_hand:
-                self._log_points(key, points, 0)
+                self._log_points(key, points, step or 0)
 
     @guarded("saving the model")
     def capture_model(
@@ -263,6 +294,12 @@ class Run(Recording):
             self._write_model(model, name, form, signature or {}, sample)
         except ModelError as error:  # a lambda in it, say: no failure of ours
             self.note(f"model {name!r} was not saved: {error}", "warning")
+
+    @guarded("storing a file")
+    def capture_file(self, name: str, content: bytes) -> None:
+        """Keep a small file that an integration made, under ``artifacts/<name>``."""
+        if not self._off:
+            self._store(safe_path(name), content)
 
     @guarded("storing the code")
     def capture_code(self, name: str, content: bytes) -> None:

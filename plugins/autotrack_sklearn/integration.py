@@ -18,7 +18,10 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import extract
+from autotrack_sklearn.crossval import CrossValidations
 from autotrack_sklearn.lineage import Lineage
+from autotrack_sklearn.search import Searches
+from autotrack_sklearn.tasks import Tasks
 
 METHODS = ("fit", "fit_transform", "fit_predict", "partial_fit")
 
@@ -29,19 +32,26 @@ class SklearnIntegration(autotrack.Integration):
     """Records trainings of scikit-learn estimators."""
 
     name = "sklearn"
-    modules = ("sklearn.base",)
+    modules = ("sklearn.base", "sklearn.utils.parallel", "sklearn.model_selection._validation")
     minimum = ("sklearn", "1.5")
 
     def __init__(self) -> None:
         super().__init__()
         self._lineage = Lineage()
         self._online = _OnlineRuns()
+        self._tasks = Tasks(self.name)
+        self._searches = Searches(self.name, self._tasks)
+        self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before)
         self._making = threading.local()  # depth of nested __init_subclass__ calls
 
     # ---- patches ------------------------------------------------------------------------------------------------
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         """Patch the classes there are, and have later ones patched when they are made."""
+        if module.__name__ != "sklearn.base":
+            recorder = self._tasks if module.__name__ == "sklearn.utils.parallel" else self._cross_validations
+            recorder.install(module, patches)
+            return
         base = module.BaseEstimator
         for cls in extract.subclasses(base):
             self._patch_class(cls, patches)
@@ -75,7 +85,7 @@ class SklearnIntegration(autotrack.Integration):
     def _on_fit(self, call: autotrack.Call) -> Steps | None:
         """Inner trainings (steps of a pipeline, members of an ensemble) are no runs."""
         if autotrack.in_training():
-            return None
+            return self._searches.inner(call)
         self._online.end(call.instance)  # fitted anew
         return self._record_model(call) if extract.makes_run(call.instance) else self._remember_transformer(call)
 
@@ -83,9 +93,11 @@ class SklearnIntegration(autotrack.Integration):
         estimator = call.instance
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
-            started = time.perf_counter()
-            outcome = yield
-            duration = time.perf_counter() - started
+            with self._searches.within(training.run, estimator) as finish:
+                started = time.perf_counter()
+                outcome = yield
+                duration = time.perf_counter() - started
+            finish(outcome)
             if outcome.exception is None:
                 self._capture_after(training.run, estimator, duration)
                 self._capture_model(training.run, call, duration)
