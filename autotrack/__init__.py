@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Training,
         active_run,
         begin_training,
+        current_settings,
         disable,
         enable,
         ignored_training,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         training,
     )
     from autotrack.capture.dataset import describe_columns, describe_data
+    from autotrack.children import ChildRun
     from autotrack.context import Scope, current_scope, in_scope
     from autotrack.errors import (
         AmbiguousReference,
@@ -58,11 +60,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "autotrack.api": (
-        "Training", "active_run", "begin_training", "disable", "enable", "ignored_training", "in_training",
-        "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params", "run_here",
+        "Training", "active_run", "begin_training", "current_settings", "disable", "enable", "ignored_training",
+        "in_training", "init_store", "last_run", "log_artifact", "log_figure", "log_metrics", "log_model", "log_params",
+        "run_here",
         "set_tags", "start_run", "training",
     ),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
+    "autotrack.children": ("ChildRun",),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ModelError",
@@ -84,6 +88,7 @@ __all__ = [
     "ArtifactPathError",
     "AutotrackError",
     "Call",
+    "ChildRun",
     "ConfigError",
     "Integration",
     "ModelError",
@@ -106,6 +111,7 @@ __all__ = [
     "active_run",
     "begin_training",
     "current_scope",
+    "current_settings",
     "describe_columns",
     "describe_data",
     "disable",

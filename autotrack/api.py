@@ -12,6 +12,7 @@ from typing import Any, Literal
 from autotrack import config, context, guard, plugins
 from autotrack.backends.file import FileBackend
 from autotrack.backends.null import NullBackend
+from autotrack.config import Settings
 from autotrack.errors import ConfigError, NoActiveRun, StoreError
 from autotrack.run import Run
 from autotrack.session import Session
@@ -20,6 +21,7 @@ __all__ = [
     "Training",
     "active_run",
     "begin_training",
+    "current_settings",
     "disable",
     "enable",
     "ignored_training",
@@ -212,6 +214,11 @@ def log_model(model: Any, name: str = "model") -> None:
 
 
 # ---- what integrations use ------------------------------------------------------------------------------------------
+
+
+def current_settings() -> Settings:
+    """The settings in use, resolved; read-only."""
+    return _current().settings
 
 
 def in_training() -> bool:

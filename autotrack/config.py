@@ -40,6 +40,7 @@ class Settings:
         model_max_mb: Largest model saved by itself, in megabytes.
         session_max_gb: Gigabytes of models that one process saves by itself.
         store_max_gb: Gigabytes of models that a store holds before no more are saved by themselves.
+        max_children: Candidates of a search that become child runs, the best ones; None for all.
     """
 
     store: str = ""
@@ -54,6 +55,7 @@ class Settings:
     model_max_mb: float = 200.0
     session_max_gb: float = 5.0
     store_max_gb: float = 20.0
+    max_children: int | None = None
 
 
 _NAMES = tuple(field.name for field in fields(Settings))
@@ -98,6 +100,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         return _boolean(name, value, source)
     if name in _NUMBERS:
         return _number(name, value, source)
+    if name == "max_children":
+        return _count(name, value, source)
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
     return os.fspath(value)
@@ -119,6 +123,13 @@ def _number(name: str, value: Any, source: str) -> float:
         number = -1.0
     if not 0 <= number < float("inf"):
         raise ConfigError(f"{name} in {source} must be a number from 0 on, not {value!r}")
+    return number
+
+
+def _count(name: str, value: Any, source: str) -> int:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise ConfigError(f"{name} in {source} must be a whole number from 0 on, not {value!r}")
     return number
 
 

@@ -260,6 +260,8 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
         if child:
             parent = folds.get(child.rpartition(".")[0], top)
             fold.run.parent = parent.run.id
+            fold.run.experiment = fold.run.experiment or top.run.experiment
+            fold.run.session = top.run.session
             if not fold.ended and top.run.status != "running":
                 fold.run.status = top.run.status
             parent.run.children.append(fold.run)

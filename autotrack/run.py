@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
 from autotrack import context, models
 from autotrack.backends.base import safe_path
+from autotrack.children import ChildRun
 from autotrack.errors import ArtifactPathError, ModelError
 from autotrack.guard import guarded
 from autotrack.recording import Recording
 from autotrack.records import Begin, Facts, Params, Record
 
 __all__ = ["Run", "status_of"]
+
+_AT_ONCE = 100  # children in one write: some 100 KB
 
 
 def status_of(error: BaseException | None) -> str:
@@ -41,6 +45,11 @@ class Run(Recording):
         status: ``running`` until it ends; then ``finished``, ``failed`` or ``interrupted``.
         incomplete: Whether something of autotrack's own failed while it was recorded.
     """
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process opened the run; this one, a child or a worker of it, adds to it."""
+        return os.getpid() != self._pid
 
     # ---- what people log ---------------------------------------------------------------------------------------
 
@@ -153,13 +162,34 @@ class Run(Recording):
         with self._lock:
             self._children += 1
             number = str(self._children)
-        if os.getpid() != self._pid:  # numbers are the parent's; a forked child makes its own
+        if self.elsewhere:  # numbers are the parent's; a forked child makes its own
             number = f"{number}-{os.urandom(3).hex()}"
         key = f"{self._child}.{number}" if self._child else number
         child = Run(self._writer, name, self.experiment, key, self._allowance, self._clean)
         child._top = self._top
         child._write([Begin(t=self._writer.elapsed(), name=name, experiment=self.experiment)])
         return child
+
+    def reserve_children(self, count: int) -> range:
+        """So many numbers of child runs that nothing else will have; for ``capture_children``."""
+        with self._lock:
+            first = self._children + 1
+            self._children += count
+        return range(first, first + count)
+
+    @guarded("recording child runs")
+    def capture_children(self, children: Sequence[ChildRun]) -> None:
+        """Record what is new about many child runs, in few writes. They have no files, and no handles."""
+        if self._off:
+            return
+        for first in range(0, len(children), _AT_ONCE):
+            now = self._writer.elapsed()
+            records: list[Record] = []
+            for child in children[first : first + _AT_ONCE]:
+                key = f"{self._child}.{child.number}" if self._child else str(child.number)
+                records += child.records(key, now, partial(self._param, files=self._allowance.files), self._clean)
+            if records:
+                self._writer.write(records)
 
     def end(self, status: str | None = None, error: BaseException | None = None) -> None:
         """End the run; a second time nothing happens.
@@ -169,7 +199,7 @@ class Run(Recording):
             error: The exception that ended it.
         """
         with self._lock:
-            if self.ended or os.getpid() != self._pid:  # a forked child does not end its parent's run
+            if self.ended or self.elsewhere:  # a forked child does not end its parent's run
                 return
             self.status = status or status_of(error)
         context.close_run(self)
@@ -269,6 +299,12 @@ class Run(Recording):
             self._write_model(model, name, form, signature or {}, sample)
         except ModelError as error:  # a lambda in it, say: no failure of ours
             self.note(f"model {name!r} was not saved: {error}", "warning")
+
+    @guarded("storing a file")
+    def capture_file(self, name: str, content: bytes) -> None:
+        """Keep a small file that an integration made, under ``artifacts/<name>``."""
+        if not self._off:
+            self._store(safe_path(name), content)
 
     @guarded("storing the code")
     def capture_code(self, name: str, content: bytes) -> None:

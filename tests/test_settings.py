@@ -33,6 +33,7 @@ VALUES = {
     "model_max_mb": (("1", 1.0), ("2.5", 2.5), (3, 3.0)),
     "session_max_gb": (("1.5", 1.5), ("2", 2.0), (0, 0.0)),
     "store_max_gb": (("0", 0.0), ("1e3", 1000.0), (0.5, 0.5)),
+    "max_children": (("5", 5), ("20", 20), (0, 0)),
 }
 
 
@@ -70,6 +71,13 @@ def test_argument_over_environment_over_pyproject_over_default(project, monkeypa
 def test_a_limit_that_is_no_number(monkeypatch, name, value):
     monkeypatch.setenv(f"AUTOTRACK_{name.upper()}", value)
     with pytest.raises(ConfigError, match=f"{name} in the environment must be a number"):
+        resolve()
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "many", "²"])
+def test_a_number_of_children_that_is_none(monkeypatch, value):
+    monkeypatch.setenv("AUTOTRACK_MAX_CHILDREN", value)
+    with pytest.raises(ConfigError, match="max_children in the environment must be a whole number"):
         resolve()
 
 

@@ -166,13 +166,13 @@ def _described(estimator: Any, everything: dict[str, Any]) -> tuple[dict[str, An
         default = _defaults(type(owner)).get(own, _UNSET) if owner is not None else _UNSET
         if default is not _UNSET and not autotrack.is_default(value, default):
             changed.append(name)
-    return {name: _readable(value) for name, value in everything.items()}, changed
+    return {name: readable(value) for name, value in everything.items()}, changed
 
 
 _UNSET = object()
 
 
-def _readable(value: Any) -> Any:
+def readable(value: Any) -> Any:
     """Objects of scikit-learn's own that are no estimators (splitters, kernels) have a repr worth having."""
     cls = type(value)
     if cls.__module__.startswith("sklearn.") and not hasattr(value, "fit") and not isinstance(value, type):

@@ -19,10 +19,13 @@ import autotrack
 from autotrack_sklearn import curves, extract, training_metrics
 from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.crossval import CrossValidations
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
 from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller
 from autotrack_sklearn.scores import Scores
+from autotrack_sklearn.search import Searches
+from autotrack_sklearn.tasks import Tasks
 
 METHODS = ("fit", "fit_transform", "fit_predict", "partial_fit")
 
@@ -33,7 +36,7 @@ class SklearnIntegration(autotrack.Integration):
     """Records trainings of scikit-learn estimators."""
 
     name = "sklearn"
-    modules = ("sklearn.base", "sklearn.metrics")
+    modules = ("sklearn.base", "sklearn.metrics", "sklearn.utils.parallel", "sklearn.model_selection._validation")
     minimum = ("sklearn", "1.5")
 
     def __init__(self) -> None:
@@ -43,14 +46,22 @@ class SklearnIntegration(autotrack.Integration):
         self._warm = WarmModels()
         self._predictions = Predictions()
         self._scores = Scores(self._predictions)
+        self._tasks = Tasks(self.name)
+        self._searches = Searches(self.name, self._tasks)
+        self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before)
         self._making = threading.local()  # depth of nested __init_subclass__ calls
 
     # ---- patches ------------------------------------------------------------------------------------------------
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         """Patch the classes there are, and have later ones patched when they are made."""
-        if module.__name__ == "sklearn.metrics":
-            self._scores.install(module, patches)
+        others = {
+            "sklearn.metrics": self._scores.install,
+            "sklearn.utils.parallel": self._tasks.install,
+            "sklearn.model_selection._validation": self._cross_validations.install,
+        }
+        if module.__name__ in others:
+            others[module.__name__](module, patches)
             return
         base = module.BaseEstimator
         classes = extract.subclasses(base)
@@ -98,7 +109,7 @@ class SklearnIntegration(autotrack.Integration):
     def _on_fit(self, call: autotrack.Call) -> Steps | None:
         """Inner trainings (steps of a pipeline, members of an ensemble) are no runs."""
         if autotrack.in_training():
-            return None
+            return self._searches.inner(call)
         self._online.end(call.instance)  # fitted anew
         if not extract.makes_run(call.instance):
             return self._remember_transformer(call)
@@ -111,10 +122,14 @@ class SklearnIntegration(autotrack.Integration):
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
             asked = training_metrics.before(call) if training.metrics_wanted else None
-            with listening(estimator, call.bound.get("X")) as iterations:
+            with (
+                self._searches.within(training.run, estimator) as finish,
+                listening(estimator, call.bound.get("X")) as iterations,
+            ):
                 started = time.perf_counter()
                 outcome = yield
                 duration = time.perf_counter() - started
+            finish(outcome)
             if outcome.exception is None:
                 trained = Trained(training.run, call.bound.get("X"), name, warm=_is_warm(estimator))
                 self._capture_after(trained, estimator, duration, iterations)
