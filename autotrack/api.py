@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from autotrack import config, context, guard, plugins
 from autotrack.backends.file import FileBackend
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullBackend
 from autotrack.config import Settings
 from autotrack.errors import ConfigError, NoActiveRun, StoreError
@@ -24,7 +25,9 @@ __all__ = [
     "current_settings",
     "disable",
     "enable",
+    "ending",
     "ignored_training",
+    "in_background",
     "in_training",
     "init_store",
     "last_run",
@@ -273,6 +276,12 @@ def begin_training(integration: str, name: str) -> Training:
     line's series; the first training inside an explicit run is that run's; further ones are its children. A
     training that a library in site-packages started has the tag ``via``.
     """
+    result = _begin(integration, name)
+    context.ongoing(result.run)
+    return result
+
+
+def _begin(integration: str, name: str) -> Training:
     session = _current()
     site = session.call_site(integration)
     explicit = context.explicit_run()
@@ -290,7 +299,7 @@ def begin_training(integration: str, name: str) -> Training:
 @contextmanager
 def training(integration: str, name: str) -> Iterator[Training]:
     """As ``begin_training``; the lines inside are the training, and trainings in them are inner ones."""
-    result = begin_training(integration, name)
+    result = _begin(integration, name)
     try:
         with context.training(result.run, integration):
             yield result
@@ -303,6 +312,19 @@ def ignored_training(integration: str) -> Iterator[None]:
     """The lines inside are a training that makes no run; neither do trainings in them."""
     with context.training(None, integration):
         yield
+
+
+def in_background(job: Callable[[], None]) -> None:
+    """Call ``job`` once, soon, on the housekeeping thread, which has run since the first run began.
+
+    The exit waits for it, but not long. Its errors are guarded.
+    """
+    housekeeper.submit(guard.guarded("work in the background")(job))
+
+
+def ending() -> tuple[bool, BaseException | None]:
+    """Whether this process is ending, and the uncaught exception that ends it. For ``Integration.close``."""
+    return (False, None) if _session is None else (_session.closing, _session.error)
 
 
 def init_store(folder: str | os.PathLike[str], *, shared: bool = False) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "in_scope",
     "innermost",
     "last_run",
+    "ongoing",
     "open_run",
     "put_back",
     "run_here",
@@ -57,6 +58,7 @@ class Scope:
 
 
 _scope: ContextVar[Scope | None] = ContextVar("autotrack_scope", default=None)
+_ongoing: ContextVar[RunLike | None] = ContextVar("autotrack_ongoing_run", default=None)
 _last: ContextVar[RunLike | None] = ContextVar("autotrack_last_run", default=None)
 _lock = threading.RLock()
 _explicit: list[RunLike] = []
@@ -95,13 +97,22 @@ def explicit_runs() -> list[RunLike]:
 
 
 def current_run() -> RunLike | None:
-    """The run that takes what is logged here: the enclosing training's, else the explicit one."""
+    """The run that takes what is logged here: the enclosing training's, else the explicit one, else the loop's."""
     scope = current_scope()
     while scope is not None:
         if scope.run is not None and not scope.run.ended:
             return scope.run
         scope = scope.parent
-    return explicit_run()
+    run = explicit_run()
+    if run is not None:
+        return run
+    run = _ongoing.get()
+    return run if run is not None and not run.ended else None
+
+
+def ongoing(run: RunLike) -> None:
+    """A training has begun that is no block of lines, but a loop somewhere here: what is logged is for its run."""
+    _ongoing.set(run)
 
 
 def last_run() -> RunLike | None:

@@ -43,6 +43,11 @@ class Integration:
             return self._state
         return "framework missing" if importlib.util.find_spec(package) is None else self._state
 
+    @property
+    def dropped(self) -> bool:
+        """Whether it was switched off after errors. For callbacks that the framework calls past ``patches``."""
+        return self.name in guard.quarantined
+
     def install(self, module: ModuleType, patches: PatchSet) -> None:
         """Put patches in. Called when ``module`` has been imported; must not import anything heavy."""
         raise NotImplementedError

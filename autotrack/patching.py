@@ -18,6 +18,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -36,6 +37,7 @@ from autotrack.wrappers import (
     swapped_code,
     wrap_around,
     wrap_watch,
+    wrap_watch_unless,
 )
 
 __all__ = ["Call", "Outcome", "PatchSet", "is_ours"]
@@ -82,7 +84,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 class _Site:
     """One patched attribute. Owners are held weakly: classes made in a loop must not live on through us."""
 
-    __slots__ = ("kept", "key", "make", "name", "owner", "wrapper")
+    __slots__ = ("kept", "key", "make", "name", "outer", "owner", "wrapper")
 
     def __init__(
         self,
@@ -91,11 +93,13 @@ class _Site:
         key: str,
         make: Callable[[Callable[..., Any], str], FunctionType],
         gone: Callable[[Any], None],
+        outer: Callable[[Any], Any] | None,
     ) -> None:
         self.owner = weakref.ref(owner, gone)
         self.name = name
         self.key = key
         self.make = make
+        self.outer = outer
         self.wrapper: Callable[[], FunctionType | None] = lambda: None
         self.kept: tuple[Any, Any] | None = None  # (raw, placed) of descriptors; a plain function is in its wrapper
 
@@ -128,12 +132,12 @@ class _Site:
             )
         wrapper = self.make(function, self.key)
         setattr(wrapper, MARK, wrapper)
-        placed: Any = wrapper
+        placed: Any = wrapper if self.outer is None else self.outer(wrapper)
         if type(raw) in (classmethod, staticmethod):
             kind: Any = type(raw)
-            placed = kind(wrapper)
+            placed = kind(placed)
         elif type(raw) is property:
-            placed = property(wrapper, raw.fset, raw.fdel, raw.__doc__)
+            placed = property(placed, raw.fset, raw.fdel, raw.__doc__)
         _put(owner, self.name, placed)
         self.kept = None if placed is wrapper else (raw, placed)
         self.wrapper = weakref.ref(wrapper)
@@ -220,16 +224,40 @@ class PatchSet:
         """
         return self._add(owner, name, Handler(self.integration, handler), wrap_around)
 
-    def watch(self, owner: Any, name: str, *, before: Before | None = None, after: After | None = None) -> bool:
+    def watch(
+        self,
+        owner: Any,
+        name: str,
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        unless: Callable[[], bool] | None = None,
+        outer: Callable[[Any], Any] | None = None,
+    ) -> bool:
         """Call plain functions before and after ``vars(owner)[name]``; ``after`` only when it returned.
+
+        Args:
+            owner: Class or module that has the attribute.
+            name: The attribute.
+            before: Called with ``(args, kwargs)``.
+            after: Called with ``(result, args, kwargs)``.
+            unless: Where it says True, the original is called straight; a compiler that traces through the
+                wrapper and knows this function sees nothing else of it.
+            outer: Decorator to be put round the wrapper, one that uses ``functools.wraps``.
 
         Raises:
             PatchError: As for ``around``.
         """
-        return self._add(owner, name, Handler(self.integration, None, before, after), wrap_watch)
+        make = wrap_watch if unless is None else partial(wrap_watch_unless, unless)
+        return self._add(owner, name, Handler(self.integration, None, before, after), make, outer)
 
     def _add(
-        self, owner: Any, name: str, handler: Handler, make: Callable[[Callable[..., Any], str], FunctionType]
+        self,
+        owner: Any,
+        name: str,
+        handler: Handler,
+        make: Callable[[Callable[..., Any], str], FunctionType],
+        outer: Callable[[Any], Any] | None = None,
     ) -> bool:
         if name not in getattr(owner, "__dict__", {}):
             raise PatchError(f"{owner!r} has no attribute {name!r} of its own; patch the class that defines it")
@@ -239,7 +267,7 @@ class PatchSet:
             site = self._sites.get(place)
             if site is None:
                 sites = self._sites
-                site = _Site(owner, name, key, make, lambda _: _drop(sites, place))
+                site = _Site(owner, name, key, make, lambda _: _drop(sites, place), outer)
             done = site.apply()
             self._sites[place] = site
             return done

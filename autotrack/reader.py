@@ -27,6 +27,7 @@ from autotrack.records import (
     Points,
     Record,
     Removed,
+    Resumed,
     Tags,
     number_from_json,
 )
@@ -216,12 +217,17 @@ class _Fold:
         if record.dropped:
             self.run.problems.append(f"{record.dropped} records could not be written")
 
+    def _resumed(self, time: float, record: Resumed) -> None:
+        self.ended = False
+        self.run.status, self.run.duration, self.run.error = "running", None, None
+
     def _removed(self, time: float, record: Removed) -> None:
         self.run.removed = True
 
     _handlers: dict[type[Record], Callable[..., None]] = {  # noqa: RUF012  a constant table
         Begin: _begin, Change: _change, Params: _params, Metrics: _metrics, Points: _points, Tags: _tags,
-        Facts: _facts, Artifact: _artifact, Model: _model, Note: _note, End: _end, Removed: _removed,
+        Facts: _facts, Artifact: _artifact, Model: _model, Note: _note, End: _end,
+        Resumed: _resumed, Removed: _removed,
     }  # fmt: skip
 
 
@@ -250,6 +256,8 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
     top = folds[""]
     if not top.ended:
         top.run.status = "running" if log.alive else "killed" if log.alive is False and log.here else "lost"
+    elif top.run.status == "idle" and log.alive is False:
+        top.run.status = "finished"  # nobody is left who could go on
     top.run.problems += [
         problem for problem in log.damage if not (top.run.status == "running" and "torn last line" in problem)
     ]
@@ -264,7 +272,8 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
             fold.run.session = top.run.session
             if not fold.ended and top.run.status != "running":
                 fold.run.status = top.run.status
-            parent.run.children.append(fold.run)
+            if not fold.run.removed:
+                parent.run.children.append(fold.run)
     return top.run
 
 

@@ -34,10 +34,13 @@ from autotrack.records import (
     Params,
     Points,
     Record,
+    Removed,
+    Resumed,
     Summary,
     Tags,
     number_to_json,
 )
+from autotrack.steps import StepMetrics
 
 __all__ = ["Recording", "flush"]
 
@@ -81,6 +84,8 @@ class Recording:
         self._tags: dict[str, str] = {}
         self._saved: Counter[str] = Counter()  # models by name
         self._told: set[str] = set()
+        self._steps: StepMetrics | None = None
+        self._before_end: list[Callable[[BaseException | None], None]] = []
         _runs.add(self)
 
     def __repr__(self) -> str:
@@ -89,7 +94,7 @@ class Recording:
     @property
     def ended(self) -> bool:
         """Whether the run has ended. Logging to it goes on working and does not change its status."""
-        return self.status != "running"
+        return self.status not in ("running", "idle")
 
     @property
     def _off(self) -> bool:
@@ -175,7 +180,7 @@ class Recording:
             at, fields = lines.popitem()
             record = Metrics(now, self._child, fields, at, epoch)
             self._writer.write((record,))
-            if self.status != "running":
+            if self.ended:
                 self._reopen()
         elif lines:
             self._write([Metrics(now, self._child, fields, at, epoch) for at, fields in lines.items()])
@@ -260,7 +265,7 @@ class Recording:
             path=stored.path,
             size=stored.size,
             sha256=stored.sha256,
-            cls=values.type_name(type(model)),
+            cls=saved.cls or values.type_name(type(model)),
             requires=saved.requires,
             becomes=saved.convert_to,
             stays=saved.stays,
@@ -283,6 +288,40 @@ class Recording:
         for name, content in files.items():
             self._writer.put_file(folder / name, content)
 
+    @guarded("metrics of steps")
+    def _gather(self, key: str, value: float, step: int, epoch: int | None, at: int | None) -> None:
+        steps = self._steps
+        if steps is None:
+            steps = self._steps = StepMetrics(
+                self._writer.write, self._writer.elapsed, self._count, self._child, self._lock
+            )
+            housekeeper.add(steps, steps.flush)
+        if not self._by_hand or f"metrics.{key}" not in self._by_hand:
+            steps.add(key, value, step, epoch, at)
+
+    @guarded("metrics of steps")
+    def _flush(self, final: bool = False) -> None:
+        if self._steps is not None:
+            self._steps.flush(final)
+            if final:
+                housekeeper.remove(self._steps)
+                self._steps = None
+
+    @guarded("what comes before the end of a run")
+    def _call_before_end(self, error: BaseException | None) -> None:
+        while self._before_end:
+            self._before_end.pop()(error)
+
+    @guarded("a run that goes on")
+    def _resume(self) -> None:
+        if not self._child:
+            self._writer.resume()
+        self._write([Resumed(t=self._writer.elapsed())])
+
+    @guarded("a run that is none")
+    def _discard(self) -> None:
+        self._write([Removed(t=self._writer.elapsed(), by="autotrack")])
+
     @guarded("the end of a run")
     def _end(self, error: BaseException | None) -> None:
         failure = None
@@ -304,7 +343,7 @@ class Recording:
         if self._child:
             end.c = self._child
         self._writer.write([end])
-        if not self._child:
+        if not self._child and self.ended:
             self._writer.close()
 
     def _summary(self) -> Summary:
@@ -355,6 +394,8 @@ def _after_fork() -> None:
     _reopened.clear()
     for run in list(_runs):
         run._lock = threading.RLock()
+        if run._steps is not None:
+            run._steps.after_fork(run._lock)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -37,6 +37,7 @@ __all__ = [
     "Points",
     "Record",
     "Removed",
+    "Resumed",
     "Seal",
     "Summary",
     "Tags",
@@ -198,6 +199,10 @@ class End(Record, tag="end", kw_only=True):
     tags: dict[str, str] = {}
 
 
+class Resumed(Record, tag="resumed", kw_only=True):
+    """The training goes on after an ``end``: in the next cell of a notebook, or because what ended it was no end."""
+
+
 class Removed(Record, tag="removed", kw_only=True):
     """A tombstone: the run is deleted, whatever else its files say."""
 
@@ -213,7 +218,8 @@ class Seal(Record, tag="seal", kw_only=True):
 
 
 AnyRecord = Union[
-    Head, Begin, Change, Params, Metrics, Points, Tags, Facts, Artifact, Model, Note, Summary, End, Removed, Seal
+    Head, Begin, Change, Params, Metrics, Points, Tags, Facts, Artifact, Model, Note, Summary, End, Resumed, Removed,
+    Seal,
 ]  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

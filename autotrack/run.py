@@ -7,7 +7,7 @@ odd value among others never costs the others: it is left out, with a note in th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -201,6 +201,11 @@ class Run(Recording):
         with self._lock:
             if self.ended or self.elsewhere:  # a forked child does not end its parent's run
                 return
+        self._call_before_end(error)
+        with self._lock:
+            if self.ended:
+                return
+            self._flush(final=True)
             self.status = status or status_of(error)
         context.close_run(self)
         context.finished_run(self)
@@ -215,6 +220,56 @@ class Run(Recording):
         self.end(error=error)
 
     # ---- what integrations capture -----------------------------------------------------------------------------
+
+    def elapsed(self) -> int:
+        """Whole microseconds since the run's start."""
+        return self._writer.elapsed()
+
+    def gather(self, key: str, value: float, step: int, epoch: int | None = None, at: int | None = None) -> None:
+        """Record one point of a metric that comes at every step. What a person logged under this name stands.
+
+        Points are gathered for at most 100 ms into one line. Each of the first 100,000 is kept, then each point
+        stands for 50 ms with mean, lowest and highest value; the last one is always kept.
+
+        Args:
+            key: Name of the metric.
+            value: Its value.
+            step: Its step.
+            epoch: Its epoch, if there is one.
+            at: When it was, in microseconds since the run's start; default: now.
+        """
+        self._gather(key, value, step, epoch, at)
+
+    def flush(self) -> None:
+        """Write the points that ``gather`` still holds back."""
+        self._flush()
+
+    def before_end(self, callback: Callable[[BaseException | None], None]) -> None:
+        """Call ``callback`` once when the run ends, with the exception that ends it, before its last record."""
+        self._before_end.append(callback)
+
+    def idle(self) -> None:
+        """Say that the training is at rest and may go on, as between the cells of a notebook."""
+        with self._lock:
+            if self.status != "running" or os.getpid() != self._pid:
+                return
+            self._flush()
+            self.status = "idle"
+        self._end(None)
+
+    def discard(self) -> None:
+        """What looked like a training of its own was a part of another one: leave it out of all lists."""
+        self.end("finished")
+        self._discard()
+
+    def resume(self) -> None:
+        """The training goes on, after it was idle or had ended."""
+        with self._lock:
+            if self.status == "running" or os.getpid() != self._pid:
+                return
+            self.status = "running"
+        context.ongoing(self)
+        self._resume()
 
     def adopt(self) -> bool:
         """Whether this run, opened by hand, takes the training that begins now; the first one only."""
@@ -233,6 +288,7 @@ class Run(Recording):
         facts: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         step: int | None = None,
+        epoch: int | None = None,
         _by_hand: bool = False,
     ) -> None:
         """Record what an integration saw, in one write. What a person logged under the same name stands.
@@ -245,6 +301,7 @@ class Run(Recording):
             facts: Sections of facts, in JSON types.
             tags: Tags by name.
             step: Step of the metrics, and first step of the curves; None: the next one of each metric, and 0.
+            epoch: Epoch of the metrics.
         """
         records: list[Record] = []
         now = self._writer.elapsed()
@@ -263,7 +320,7 @@ class Run(Recording):
             self._write_tags({key: text for key, text in tags.items() if f"tags.{key}" not in self._by_hand})
         if metrics:
             self._log_metrics(
-                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, None, False
+                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, epoch, False
             )
         for key, points in (curves or {}).items():
             if f"metrics.{key}" not in self._by_hand:
@@ -305,6 +362,15 @@ class Run(Recording):
         """Keep a small file that an integration made, under ``artifacts/<name>``."""
         if not self._off:
             self._store(safe_path(name), content)
+
+    def refuses_model(self, model: Any, duration: float) -> str:
+        """Why ``capture_model`` would not save a model, in words; empty where it would.
+
+        Args:
+            model: The model.
+            duration: Seconds that its training took; infinite where its time does not matter.
+        """
+        return self._allowance.refuses(model, models.format_for(model), duration)
 
     @guarded("storing the code")
     def capture_code(self, name: str, content: bytes) -> None:

@@ -61,6 +61,8 @@ class Session:
         self._allowance = self._allow()
         self._announced = False
         self._error_before = _uncaught()
+        self.closing = False
+        self.error: BaseException | None = None  # that ends this process
         self._lock = threading.Lock()
         self._last_start = 0
         self._series = SeriesRuns(self._open_series)
@@ -196,12 +198,13 @@ class Session:
             return
         housekeeper.remove(self)
         self._verify()
-        for integration in self.integrations:
-            with guard.protect(f"closing {integration.name}", integration.name):
-                integration.close()
         error = _uncaught()
         if error is self._error_before or hasattr(sys, "ps1") or in_notebook():
             error = None  # not what ended this process
+        self.closing, self.error = True, error
+        for integration in self.integrations:
+            with guard.protect(f"closing {integration.name}", integration.name):
+                integration.close()
         self._series.end(status_of(error), error)
         for run in context.explicit_runs():
             if isinstance(run, Run):

@@ -33,6 +33,7 @@ __all__ = [
     "swapped_code",
     "wrap_around",
     "wrap_watch",
+    "wrap_watch_unless",
 ]
 
 _SHIM = "<autotrack importlib._bootstrap shim>"
@@ -249,6 +250,24 @@ def wrap_watch(original: Callable[..., Any], key: str) -> FunctionType:
     return wrapper  # type: ignore[return-value]
 
 
+def wrap_watch_unless(unless: Callable[[], bool], original: Callable[..., Any], key: str) -> FunctionType:
+    """As ``wrap_watch``; where ``unless()``, the original is called straight."""
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if unless():
+            return original(*args, **kwargs)
+        tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
+        if tell is None:
+            return original(*args, **kwargs)
+        tell(key, None, args, kwargs, False)
+        value = original(*args, **kwargs)
+        tell(key, value, args, kwargs, True)
+        return value
+
+    return wrapper  # type: ignore[return-value]
+
+
 def _swapped(*args: Any, **kwargs: Any) -> Any:
     # The body of a function whose code was swapped: it runs with that function's globals, so it names nothing of
     # ours; swapped_code puts the constants in.
@@ -275,7 +294,7 @@ def _shim(code: CodeType) -> CodeType:
     return code.replace(co_filename=_SHIM, co_consts=inner)
 
 
-for _maker in (wrap_around, wrap_watch, _swapped):
+for _maker in (wrap_around, wrap_watch, wrap_watch_unless, _swapped):
     _maker.__code__ = _shim(_maker.__code__)
 
 

@@ -52,6 +52,7 @@ contents = st.one_of(
         records.End, status=texts, duration=st.floats(0, 1e9), error=st.none() | failures, incomplete=st.booleans(),
         dropped=whole, params=st.dictionaries(texts, plain, max_size=3), metrics=last, tags=tags, **at,
     ),
+    st.builds(records.Resumed, **at),
     st.builds(records.Removed, by=texts, **at),
 )  # fmt: skip
 structural = st.builds(

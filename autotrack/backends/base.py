@@ -100,6 +100,10 @@ class RunWriter(Protocol):
         """The run has ended. Writing may go on later."""
         ...
 
+    def resume(self) -> None:
+        """The run goes on after it had ended."""
+        ...
+
 
 class RunSource(Protocol):
     """Gives records back, while others write."""

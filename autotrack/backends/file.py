@@ -303,6 +303,15 @@ class FileRunWriter:
         except OSError as error:
             self._lost(error)
 
+    def resume(self) -> None:
+        """The run goes on: it beats again."""
+        self._ended = False
+        try:
+            self._touch()
+        except OSError as error:
+            self._lost(error)
+        self._backend.working(self)
+
 
 def _create_once(path: Path, content: bytes, mode: int) -> None:
     """Make a file whole, unless another process was first."""

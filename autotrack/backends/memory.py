@@ -103,3 +103,7 @@ class _MemoryRun:
     def close(self) -> None:
         """The run has ended."""
         self.closed = True
+
+    def resume(self) -> None:
+        """The run goes on."""
+        self.closed = False

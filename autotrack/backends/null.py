@@ -43,3 +43,6 @@ class NullRun:
 
     def close(self) -> None:
         """Nothing to do."""
+
+    def resume(self) -> None:
+        """Nothing to do."""

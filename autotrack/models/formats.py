@@ -19,8 +19,9 @@ Trusted = Collection[str] | bool | None
 class Saved(NamedTuple):
     """A model as bytes: the file's suffix, its format, the versions it needs by distribution name.
 
-    ``convert_to`` names the safe format that it should be turned into off the training's way; empty: it stays
-    as it is, and ``stays`` says why where that matters.
+    ``cls`` is the full name of the model's class, where what was saved is of another one. ``convert_to`` names
+    the safe format that it should be turned into off the training's way; empty: it stays as it is, and ``stays``
+    says why where that matters.
     """
 
     data: bytes
@@ -29,6 +30,7 @@ class Saved(NamedTuple):
     requires: dict[str, str]
     convert_to: str = ""
     stays: str = ""
+    cls: str = ""
 
 
 def requirements(saved: Saved) -> bytes:

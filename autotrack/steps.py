@@ -1,0 +1,174 @@
+"""Metrics that integrations record at every step: gathered into few lines, and thinned when they become many."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from autotrack.records import Metrics, Points, Record, number_to_json
+
+__all__ = ["ALL", "INTERVAL", "PERIOD", "StepMetrics"]
+
+PERIOD = 100_000
+"""Microseconds for which points may wait in memory."""
+
+ALL = 100_000
+"""So many points of a metric are recorded one by one."""
+
+INTERVAL = 50_000
+"""Microseconds for which one point stands from then on, with mean, lowest and highest value."""
+
+
+class Counter(Protocol):
+    """Brings the summary of a metric up to date; what ``Recording._count`` does."""
+
+    def __call__(self, key: str, value: float, step: int | None) -> int:
+        """The step of this value."""
+        ...
+
+
+class _Series:
+    """Points of one metric that are not written yet."""
+
+    __slots__ = (
+        "epochs",
+        "first",
+        "hi",
+        "key",
+        "last",
+        "lo",
+        "n",
+        "seen",
+        "since",
+        "steps",
+        "times",
+        "total",
+        "values",
+    )
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.seen = 0
+        self.first = -1  # time of the first waiting point
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self.times: list[int] = []
+        self.epochs: list[int] = []
+        # the interval of a thinned history, and the newest value in it
+        self.n = 0
+        self.total = self.lo = self.hi = 0.0
+        self.since = 0
+        self.last: tuple[float, int, int, int | None] = (0.0, 0, 0, None)
+
+
+class StepMetrics:
+    """Gathers points, one line per metric and at most ``PERIOD``.
+
+    A point that comes ``PERIOD`` or more after the last line is written at once, so what is in memory is
+    never more than the points of ``PERIOD``. Its ``add`` is cheap: it runs at every step of a training.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Record]], None],
+        elapsed: Callable[[], int],
+        count: Counter,
+        child: str,
+        lock: threading.RLock,
+    ) -> None:
+        self._write = write
+        self._elapsed = elapsed
+        self._count = count
+        self._child = child
+        self._series: dict[str, _Series] = {}
+        self._written = -PERIOD
+        self._lock = lock
+
+    def after_fork(self, lock: threading.RLock) -> None:
+        """In the child: what waits is the parent's to write."""
+        self._lock = lock
+        self._series.clear()
+
+    def add(self, key: str, value: float, step: int, epoch: int | None = None, at: int | None = None) -> None:
+        """One point. ``at`` is its time in microseconds since the run's start; default: now."""
+        now = self._elapsed() if at is None else at
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = _Series(key)
+            series.seen += 1
+            if series.seen <= ALL:
+                series.values.append(value)
+                series.steps.append(step)
+                series.times.append(now)
+                if epoch is not None:
+                    series.epochs.append(epoch)
+            elif self._thin(series, value, step, epoch, now):
+                self._flush(series, thinned=True)
+            if now - self._written >= PERIOD:
+                self.flush()
+
+    def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> bool:
+        """Take a value into the open interval; whether the interval is over."""
+        self._count(series.key, value, step)
+        if series.n == 0:
+            series.lo = series.hi = value
+            series.total, series.since = 0.0, now
+        elif value < series.lo:
+            series.lo = value
+        elif value > series.hi:
+            series.hi = value
+        series.n += 1
+        series.total += value
+        series.last = value, step, now, epoch
+        return now - series.since >= INTERVAL
+
+    def flush(self, final: bool = False) -> None:
+        """Write what waits; ``final``: also intervals that are still open, and the last value as it is."""
+        with self._lock:
+            self._written = self._elapsed()
+            for series in self._series.values():
+                if series.values:
+                    self._flush(series, thinned=False)
+                if final and series.n:
+                    self._flush(series, thinned=True, last=True)
+
+    def _flush(self, series: _Series, thinned: bool, last: bool = False) -> None:
+        if thinned:
+            self._write([self._interval(series, last)])
+            series.n = 0
+            return
+        values, steps, times, epochs = series.values, series.steps, series.times, series.epochs
+        series.values, series.steps, series.times, series.epochs = [], [], [], []
+        for value, step in zip(values, steps, strict=True):
+            self._count(series.key, value, step)
+        if len(epochs) != len(values):
+            epochs = []
+        numbers = [value if value - value == 0.0 else number_to_json(value) for value in values]
+        if len(values) == 1:
+            epoch = epochs[0] if epochs else None
+            self._write([Metrics(times[0], self._child, {series.key: numbers[0]}, steps[0], epoch)])
+            return
+        start = times[0]
+        later = [time - start for time in times]
+        record = Points(t=start, key=series.key, s=steps, v=numbers, e=epochs, dt=later if any(later) else [])
+        self._write([record])
+
+    def _interval(self, series: _Series, with_last: bool) -> Points:
+        value, step, time, epoch = series.last
+        mean = series.total / series.n
+        points = [(mean, series.lo, series.hi, series.n)]
+        if with_last and series.n > 1:
+            points.append((value, value, value, 1))
+        size = len(points)
+        return Points(
+            t=time,
+            key=series.key,
+            s=[step] * size,
+            v=[number_to_json(point[0]) for point in points],
+            e=[] if epoch is None else [epoch] * size,
+            lo=[number_to_json(point[1]) for point in points],
+            hi=[number_to_json(point[2]) for point in points],
+            n=[point[3] for point in points],
+        )

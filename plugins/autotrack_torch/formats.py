@@ -1,0 +1,150 @@
+"""Modules on disk: a safetensors file with a description of the module in its metadata. Nothing is pickled.
+
+On load only the layers of torch whose exact names are on our list are built by themselves; any other class by
+the caller's word. Where a class cannot be imported or built, its state dict is given, and a warning says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import logging
+import sys
+from typing import Any
+
+import autotrack
+from autotrack_torch.snapshot import Snapshot, snapshot_of
+from autotrack_torch.trusted import TRUSTED
+
+__all__ = ["SafetensorsFormat"]
+
+_SECONDS_PER_BYTE = 1 / 1.5e9  # into fresh memory; the file is written on another thread
+_SECONDS_PER_TENSOR = 10e-6
+_KEY = "autotrack"
+_logger = logging.getLogger("autotrack")
+
+
+class SafetensorsFormat:
+    """safetensors files of modules."""
+
+    name = "safetensors"
+
+    def can_save(self, model: Any) -> bool:
+        """Whether it is a module, or the state of one."""
+        if isinstance(model, Snapshot):
+            return True
+        base = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
+        return base is not None and isinstance(model, base)
+
+    def cost(self, model: Any) -> tuple[float, int]:
+        """Predicted (seconds, bytes) of copying the state, from sizes alone."""
+        state = model if isinstance(model, Snapshot) else snapshot_of(model)
+        return state.size * _SECONDS_PER_BYTE + len(state.tensors) * _SECONDS_PER_TENSOR, state.size
+
+    def save(self, model: Any) -> autotrack.Saved:
+        """The state as the bytes of a file."""
+        state = model if isinstance(model, Snapshot) else snapshot_of(model).copied()
+        try:
+            import safetensors  # noqa: PLC0415
+            import safetensors.torch  # noqa: PLC0415
+        except ImportError:
+            raise autotrack.ModelError("safetensors is not installed: pip install safetensors") from None
+        if not state.tensors:
+            raise autotrack.ModelError("it has no tensors that can be saved")
+        try:
+            data = safetensors.torch.save(state.tensors, {_KEY: json.dumps(state.description)})
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:  # a dtype that the format does not have
+            raise autotrack.ModelError(f"safetensors cannot keep it ({type(error).__name__}: {error})") from error
+        requires = {"torch": str(sys.modules["torch"].__version__), "safetensors": str(safetensors.__version__)}
+        return autotrack.Saved(data, ".safetensors", self.name, requires, cls=state.cls)
+
+    def convert(self, data: bytes) -> autotrack.Saved:
+        """Nothing has to be turned."""
+        raise autotrack.ModelError("safetensors files are what they should be")
+
+    def untrusted(self, data: bytes) -> list[str]:
+        """Classes that would have to be imported and built, and are not on our list."""
+        return sorted(name for name in _classes(_description(data).get("spec")) - TRUSTED if _can_be_found(name))
+
+    def load(self, data: bytes, trusted: list[str]) -> Any:
+        """The module, or its state dict where it cannot be built."""
+        torch = importlib.import_module("torch")
+        tensors = importlib.import_module("safetensors.torch").load(data)
+        description = _description(data)
+        for alias, name in description.get("aliases", {}).items():
+            if name in tensors:
+                tensors[alias] = tensors[name]
+        with torch.random.fork_rng(devices=[]):
+            module, error = autotrack.foreign(_build, description.get("spec"), TRUSTED | set(trusted))
+        if error is None and module is not None:
+            _, error = autotrack.foreign(_fill, module, tensors, description.get("missing", []))
+        if error is not None:
+            _logger.warning("the model's state dict is given, not the module: %s", error)
+            return tensors
+        assumed = _assumed(description.get("spec"))
+        if assumed:
+            _logger.warning("not recorded, taken to be at their default: %s", ", ".join(assumed))
+        return module
+
+
+def _description(data: bytes) -> dict[str, Any]:
+    """What we wrote into the metadata; empty where it is not there."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        found = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _classes(spec: Any) -> set[str]:
+    if not isinstance(spec, dict):
+        return set()
+    found = {str(spec.get("class", ""))}
+    for child in dict(spec.get("children") or {}).values():
+        found |= _classes(child)
+    return found - {""}
+
+
+def _assumed(spec: Any) -> list[str]:
+    children = dict(spec.get("children") or {}).values()
+    name = str(spec["class"]).rpartition(".")[2]
+    return [f"{name}({argument})" for argument in spec.get("assumed", [])] + [
+        text for child in children for text in _assumed(child)
+    ]
+
+
+def _can_be_found(name: str) -> bool:
+    """Whether a class might be imported here, found out without importing anything."""
+    module, _, attribute = name.rpartition(".")
+    if module in sys.modules:
+        return hasattr(sys.modules[module], attribute)
+    spec, _ = autotrack.foreign(importlib.util.find_spec, module.partition(".")[0])
+    return spec is not None and bool(module)
+
+
+def _build(spec: Any, allowed: frozenset[str] | set[str]) -> Any:
+    name = spec["class"]
+    if name not in allowed:
+        raise autotrack.ModelError(f"the class {name} cannot be imported here")
+    if spec.get("unknown"):
+        raise autotrack.ModelError(f"what {name} was made with is not known: {', '.join(spec['unknown'])}")
+    module, _, attribute = name.rpartition(".")
+    cls = getattr(importlib.import_module(module), attribute)
+    if not isinstance(cls, type) or not issubclass(cls, sys.modules["torch"].nn.Module):
+        raise autotrack.ModelError(f"{name} is no module class")
+    if "children" in spec:
+        children = {key: _build(child, allowed) for key, child in spec["children"].items()}
+        container = cls()
+        for key, child in children.items():
+            container.add_module(key, child)
+        return container
+    return cls(**spec.get("arguments", {}))
+
+
+def _fill(module: Any, tensors: dict[str, Any], missing: list[str]) -> None:
+    module.load_state_dict(tensors, strict=not missing)
+    for name, parameter in module.named_parameters():
+        if name in tensors and parameter.dtype != tensors[name].dtype:  # trained in bfloat16, say
+            parameter.data = tensors[name].clone()

@@ -1,0 +1,198 @@
+"""What is patched in torch, and why.
+
+* ``torch.autograd.backward``: every ``loss.backward()`` passes through it. The wrapper is one that
+  ``torch.compile`` leaves alone.
+* The global hook after optimizer steps, which is public: an instance's ``step`` must not be replaced (schedulers
+  warn). ``Optimizer.__init__`` and the schedulers' ``step`` tell when and where they were made.
+* ``DataLoader.__iter__`` and the ``__next__`` of its iterators: epochs and evaluations.
+* The losses of ``torch.nn.functional``, where gradients are off: evaluation losses.
+* ``Module.named_parameters``: which module an optimizer's parameters come from.
+* ``GradScaler.scale``: what a loss was before it was scaled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Generator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import autotrack
+from autotrack_torch.boundaries import Boundaries, Here
+from autotrack_torch.passes import Mean, Pass
+from autotrack_torch.readings import scalar_of
+
+LOSSES = (
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
+    "gaussian_nll_loss", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "poisson_nll_loss",
+    "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss",
+)  # fmt: skip
+"""Functions of ``torch.nn.functional`` that are losses; the modules of the same kind call them."""
+
+Steps = Generator[None, autotrack.Outcome, None]
+
+
+class TorchIntegration(autotrack.Integration):
+    """Records training loops written in plain PyTorch."""
+
+    name = "torch"
+    modules = ("torch",)
+    minimum = ("torch", "2.4")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reset()
+        self._hook: Any = None
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forget(reference))
+
+    def _reset(self) -> None:
+        self._here = Here()
+        self._boundaries = Boundaries()
+
+    # ---- patches ----------------------------------------------------------------------------------------------------
+
+    def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
+        """Patch torch."""
+        from torch.optim.lr_scheduler import LRScheduler  # noqa: PLC0415  imported with torch
+        from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook  # noqa: PLC0415
+        from torch.utils.data import DataLoader, dataloader  # noqa: PLC0415
+
+        compiling = module.compiler.is_compiling
+        alone = module._disable_dynamo  # as torch.compiler.disable, without importing the compiler now
+        patches.watch(module.autograd, "backward", after=self._backward, outer=alone)
+        patches.watch(Optimizer, "__init__", after=self._made_optimizer)
+        patches.watch(DataLoader, "__iter__", after=self._begin_pass)
+        patches.around(dataloader._BaseDataLoaderIter, "__next__", self._next_batch)
+        patches.watch(module.nn.Module, "named_parameters", before=self._asked, unless=compiling)
+        patches.watch(module.amp.GradScaler, "scale", after=self._scaled, unless=compiling)
+        for name in LOSSES:
+            patches.watch(module.nn.functional, name, after=_loss_handler(self, name), unless=compiling)
+        for cls in {LRScheduler, *_subclasses(LRScheduler)}:
+            if isinstance(vars(cls).get("step"), FunctionType):
+                patches.watch(cls, "step", after=self._scheduler_stepped)
+
+        def stepped(optimizer: Any, args: Any, kwargs: Any) -> None:
+            self._stepped(optimizer)
+
+        self._hook = register_optimizer_step_post_hook(alone(stepped))
+
+    def close(self) -> None:
+        """End what is open; at exit with the exception that ends the process."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+        _, error = autotrack.ending()
+        self._boundaries.end_all(error)
+        self._reset()
+
+    # ---- losses and steps -------------------------------------------------------------------------------------------
+
+    def _backward(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
+        if given is not None:  # no loss, but a part of a larger backward (checkpointing, custom functions)
+            return
+        tensors = args[0] if args else kwargs.get("tensors")
+        here = self._here
+        loss = scalar_of(tensors)
+        if loss is None:
+            return
+        reading = None
+        for reference, before in here.scaled:
+            if reference() is loss:
+                reading = before
+        if reading is None:
+            reading = here.readings.take(loss)
+        if reading is not None:
+            current = here.passes.current
+            here.losses.append((reading, current, 1 if current is None else current.size))
+
+    def _scaled(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        loss, product = scalar_of(args[1] if len(args) > 1 else kwargs.get("outputs")), scalar_of(result)
+        if loss is not None and product is not None and product is not loss:
+            reading = self._here.readings.take(loss)
+            if reading is not None:
+                self._here.scaled.append((weakref.ref(product), reading))
+
+    def _stepped(self, optimizer: Any) -> None:
+        if self.dropped:
+            return
+        with autotrack.protect("an optimizer's step", self.name):
+            scope = autotrack.current_scope()
+            if scope is not None and scope.integration:  # inside somebody else's training
+                self._here.losses.clear()
+                return
+            self._boundaries.step(self._here, optimizer, scope)
+
+    def _made_optimizer(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._boundaries.made(args[0])
+
+    def _asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._boundaries.roots.asked(args[0])
+
+    def _scheduler_stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._boundaries.scheduled(self._here, args[0])
+
+    # ---- passes -----------------------------------------------------------------------------------------------------
+
+    def _begin_pass(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if autotrack.in_training():
+            return
+        left = self._here.passes.begin(args[0], result)
+        if left is not None:
+            self._end_pass(left)
+
+    def _next_batch(self, call: autotrack.Call) -> Steps | None:
+        one = self._here.passes.of(call.args[0])
+        return None if one is None else self._in_pass(one)
+
+    def _in_pass(self, one: Pass) -> Steps:
+        outcome = yield
+        if outcome.exception is None:
+            one.batch(outcome.value)
+            self._here.passes.current = one
+        elif isinstance(outcome.exception, StopIteration):
+            self._end_pass(one)
+
+    def _end_pass(self, one: Pass) -> None:
+        here = self._here
+        for ended in here.passes.end(one):
+            if ended.loop is not None:
+                if not ended.loop.ended:
+                    ended.loop.end_epoch(ended)
+            elif here.loop is not None and not here.loop.ended:
+                here.loop.end_evaluation(ended, here.passes.enclosing_epoch())
+
+    def evaluated(self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A loss was computed; with gradients off it is one of an evaluation."""
+        if sys.modules["torch"].is_grad_enabled():
+            return
+        current = self._here.passes.current
+        loss = scalar_of(result)
+        if current is None or loss is None:
+            return
+        reading = self._here.readings.take(loss)
+        if reading is not None:
+            current.evaluated.setdefault(name, Mean()).add(reading, current.size, kwargs.get("reduction") == "sum")
+
+
+def _loss_handler(integration: TorchIntegration, name: str) -> Any:
+    def after(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        integration.evaluated(name, result, args, kwargs)
+
+    return after
+
+
+def _subclasses(cls: type) -> set[type]:
+    below: set[type] = set(type.__subclasses__(cls))
+    return below.union(*(_subclasses(other) for other in below))
+
+
+def _forget(reference: weakref.ref[TorchIntegration]) -> None:
+    """In a forked child: the loops are the parent's."""
+    integration = reference()
+    if integration is not None:
+        integration._reset()

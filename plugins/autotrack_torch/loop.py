@@ -1,0 +1,331 @@
+"""One training loop that is recorded: its run, its optimizers, and what becomes of their losses."""
+
+from __future__ import annotations
+
+import sys
+import time
+import weakref
+from collections import deque
+from typing import Any
+
+import autotrack
+from autotrack_torch import describe
+from autotrack_torch.keeping import Keeper
+from autotrack_torch.passes import Mean, Pass, Passes
+from autotrack_torch.readings import Reading, Readings
+
+__all__ = ["Loop", "Losses", "Series", "parameter_ids"]
+
+_HELD = 100
+_EARLY = 1000
+
+Losses = list[tuple[Reading, "Pass | None", int]]
+"""Values that ``backward`` was called on, with the pass they came in and the samples they stand for."""
+
+
+def parameter_ids(optimizer: Any) -> dict[int, Any]:
+    """Parameters of an optimizer by id."""
+    return {id(parameter): parameter for group in optimizer.param_groups for parameter in group["params"]}
+
+
+class Series:
+    """Losses and learning rates of an optimizer, and of those that took its place or were made at its line.
+
+    Attributes:
+        name: What tells it from others in the same loop: the class of its model.
+        step: Steps so far.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.step = 0
+        self.losses = 0
+        self.rates: list[Any] = []
+        self.since_step = 0  # losses since its last step
+        self.accumulated: int | None = None  # losses per step
+
+
+class Loop:
+    """From the first optimizer step to the end of the run.
+
+    Attributes:
+        training: The training that autotrack began for it.
+        scope: The scope that was current then.
+        born: How many optimizers had been made by then.
+        ended: Whether its run has ended.
+        resting: Whether its run is idle.
+    """
+
+    def __init__(
+        self,
+        training: autotrack.Training,
+        scope: autotrack.Scope | None,
+        born: int,
+        expected: int,
+        passes: Passes,
+        readings: Readings,
+    ) -> None:
+        self.training = training
+        self.run = training.run
+        self.scope = scope
+        self.born = born
+        self.ended = False
+        self.resting = False
+        self._passes = passes
+        self._readings = readings
+        self._described: set[str] = set()
+        self._keeper = Keeper(self.run)
+        self.epochs = 0
+        self.steps = 0
+        self.by_optimizer: dict[int, tuple[weakref.ref[Any], Series]] = {}
+        self.series: list[Series] = []
+        self._parameters: dict[int, tuple[weakref.ref[Any], Series]] = {}
+        self.early: list[tuple[str, float, int]] = []  # the first points, should the loop turn out to be a helper
+        self._expected = expected  # optimizers that may take part in turn
+        self._several: bool | None = None if expected > 1 else False  # whether series need their names in keys
+        self._held: list[tuple[Series, str, Reading, int, Pass | None, int]] = []
+        self._queue: deque[tuple[Series, str, Reading, int, Pass | None, int]] = deque()
+        self._stages = 0
+
+    # ---- who takes part ---------------------------------------------------------------------------------------------
+
+    def series_of(self, optimizer: Any) -> Series | None:
+        """The series of an optimizer that has stepped in this loop."""
+        found = self.by_optimizer.get(id(optimizer))
+        return found[1] if found is not None and found[0]() is optimizer else None
+
+    def series_by_parameters(self, optimizer: Any) -> Series | None:
+        """The series of an optimizer that trained some of the same parameters."""
+        for key, parameter in parameter_ids(optimizer).items():
+            reference, series = self._parameters.get(key, (None, None))
+            if reference is not None and reference() is parameter:
+                return series
+        return None
+
+    def add(self, optimizer: Any, series: Series) -> None:
+        """An optimizer takes part."""
+        self.by_optimizer[id(optimizer)] = (weakref.ref(optimizer), series)
+        for key, parameter in parameter_ids(optimizer).items():
+            self._parameters[key] = (weakref.ref(parameter), series)
+        if series not in self.series:
+            self.series.append(series)
+
+    def unique_name(self, name: str) -> str:
+        """``name``, with a number where another series has it."""
+        taken = {series.name for series in self.series}
+        number, result = 1, name
+        while result in taken:
+            number += 1
+            result = f"{name}-{number}"
+        return result
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
+    def step(self, optimizer: Any, series: Series, losses: Losses, current: Pass | None) -> None:
+        """An optimizer stepped after ``backward`` was called on ``losses``."""
+        if self.resting:
+            self.resting = False
+            self.run.resume()
+        if current is not None:
+            current.steps += 1
+            if current.epoch is None:
+                current.epoch, current.loop = self.epochs, self
+                self.epochs += 1
+        for reading, of, weight in losses:
+            series.losses += 1
+            self._put(series, "train/loss", reading, series.step, of, weight)
+        self._rates(optimizer, series, current)
+        if self._several is None:
+            stepped = {id(one) for one in self.series if one.losses or one.step}
+            if len(stepped) >= self._expected or len(self._held) >= _HELD:
+                self._decide()
+        self._emit()
+        series.step += 1
+        self.steps += 1
+
+    def _rates(self, optimizer: Any, series: Series, current: Pass | None) -> None:
+        """Learning rates, when they change."""
+        groups = optimizer.param_groups
+        rates = series.rates
+        if len(rates) != len(groups):
+            rates = series.rates = [None] * len(groups)
+        for number, group in enumerate(groups):
+            rate = group.get("lr")
+            if rate is rates[number]:
+                continue
+            if type(rate) is not float:
+                if rate is None or not (isinstance(rate, (int, float)) or getattr(rate, "is_cpu", False)):
+                    continue
+                rate = float(rate)
+            if rate != rates[number]:
+                rates[number] = rate
+                key = "lr" if number == 0 else f"lr/group{number}"
+                self._put(series, key, Reading(rate), series.step, current, 0)
+
+    def _put(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
+        (self._queue if self._several is not None else self._held).append((series, key, reading, step, of, weight))
+
+    def _decide(self) -> None:
+        """Now it is known whether several optimizers have losses of their own."""
+        self._several = sum(series.losses > 0 for series in self.series) > 1
+        self._queue.extend(self._held)
+        self._held.clear()
+
+    def _emit(self) -> None:
+        """Record what is there, in order."""
+        queue = self._queue
+        while queue and queue[0][2].ready:
+            series, key, reading, step, of, weight = queue.popleft()
+            value = reading.value
+            if value is None:
+                continue
+            if self._several or (series is not self.series[0] and series.name):
+                key = f"{key}/{series.name}"
+            at = None
+            if reading.taken:
+                at = max(0, self.run.elapsed() - (time.monotonic_ns() - reading.taken) // 1000)
+            epoch = None if of is None else of.epoch
+            if weight and of is not None:
+                mean = of.losses.get(key)
+                if mean is None:
+                    mean = of.losses[key] = Mean()
+                mean.add(reading, weight)
+            if len(self.early) < _EARLY:
+                self.early.append((key, value, step))
+            self.run.gather(key, value, step, epoch, at)
+
+    def settle(self) -> None:
+        """Record everything that is under way; waits for devices."""
+        if self._several is None:
+            self._decide()
+        if self._queue:
+            self._readings.settle()
+        self._emit()
+
+    # ---- passes -----------------------------------------------------------------------------------------------------
+
+    def end_epoch(self, one: Pass) -> None:
+        """A training pass is over."""
+        self.settle()
+        step, epoch = max(0, self._last_step()), one.epoch
+        found = {
+            key.replace("train/loss", "train/loss_epoch", 1): value
+            for key, mean in one.losses.items()
+            if (value := mean.value()) is not None
+        }
+        seconds = one.seconds
+        found["time/epoch"] = seconds
+        if seconds > 0:
+            found |= {"time/step": seconds / one.steps, "time/samples_per_second": one.samples / seconds}
+        self.run.flush()
+        self.run.capture(metrics=found, step=step, epoch=epoch)
+        self._describe_loader(one, "train")
+        self._keeper.mark()
+
+    def end_evaluation(self, one: Pass, epoch: int | None) -> None:
+        """An evaluation pass is over."""
+        if one.evaluated:
+            self._readings.settle()
+        prefix, step = one.prefix, max(0, self._last_step())
+        epoch = self.epochs - 1 if epoch is None and self.epochs else epoch
+        found: dict[str, float] = {}
+        for name, mean in one.evaluated.items():
+            value = mean.value()
+            if value is not None:
+                found[f"{prefix}/loss" if len(one.evaluated) == 1 else f"{prefix}/{name}"] = value
+        if found:
+            self.run.flush()
+            self.run.capture(metrics={**found, f"time/{prefix}": one.seconds}, step=step, epoch=epoch)
+            self._describe_loader(one, prefix)
+            self._keeper.consider(found, step, epoch)
+
+    def _last_step(self) -> int:
+        return max((series.step for series in self.series), default=0) - 1
+
+    def _describe_loader(self, one: Pass, prefix: str) -> None:
+        loader = one.loader()
+        if loader is None or prefix in self._described:
+            return
+        self._described.add(prefix)
+        facts = describe.loader(loader)
+        params = {"batch_size": facts["batch_size"]} if prefix == "train" else {}
+        self.run.capture(params=params, facts={"loaders": {prefix: facts}})
+
+    # ---- descriptions -----------------------------------------------------------------------------------------------
+
+    def describe_optimizer(self, optimizer: Any, series: Series, models: list[Any]) -> None:
+        """Record what a new optimizer is, and what it trains."""
+        torch = sys.modules["torch"]
+        self._keeper.add(models)
+        first = len(self.by_optimizer) == 1
+        prefix = "optimizer" if first and self._expected <= 1 else f"optimizer.{series.name}"
+        params, changed = describe.optimizer(optimizer, prefix)
+        facts: dict[str, Any] = {"model": {type(model).__name__: describe.model(model) for model in models}}
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            facts["model"]["autocast"] = True
+        if first:
+            facts["torch"] = describe.torch_settings()
+        self.run.capture(params=params, changed=changed, facts=facts)
+
+    def describe_stage(self, optimizer: Any, models: list[Any]) -> None:
+        """A new optimizer over the same parameters."""
+        self._stages += 1
+        self._keeper.add(models)
+        if self._stages <= 20:
+            params, _ = describe.optimizer(optimizer)
+            self.run.capture(facts={"stages": {str(self._stages + 1): autotrack.to_json(params)}})
+
+    def describe_schedulers(self, schedulers: list[Any], series: Series) -> None:
+        """Record the settings of an optimizer's schedulers; those that others are made of are numbered."""
+        inner = {id(one) for outer in schedulers for one in getattr(outer, "_schedulers", ())}
+        prefix = "scheduler" if self._expected <= 1 else f"scheduler.{series.name}"
+        for number, one in enumerate(sorted(schedulers, key=lambda one: id(one) in inner)):
+            params, changed = describe.scheduler(one, f"{prefix}.{number}" if number else prefix)
+            self.run.capture(params=params, changed=changed)
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Nothing happens for now, as between the cells of a notebook."""
+        if not self.resting and not self.ended:
+            self._complete()
+            self.resting = True
+            self.run.idle()
+
+    def fail(self, error: BaseException) -> None:
+        """A cell of a notebook raised. The next step goes on."""
+        if not self.resting and not self.ended:
+            self._complete()
+            self.resting = True
+            self.training.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The training is over."""
+        self.finish(error)
+        self.training.end(error)
+
+    def finish(self, error: BaseException | None) -> None:
+        """Record what is still to be recorded, before the run's last record."""
+        if not self.ended:
+            self.ended = True
+            self._complete()
+
+    def _complete(self) -> None:
+        self.settle()
+        for one in self._passes.open:
+            if one.loop is self:
+                self.end_epoch(one)
+                one.loop, one.steps = None, 0
+        self.run.capture(facts={"training": {"steps": self.steps, "epochs": self.epochs}})
+        self._keeper.save()
+
+    def revive(self) -> None:
+        """It goes on: what ended it was no end."""
+        self.ended = False
+        self.run.resume()
+        self.run.before_end(self.finish)
+
+    def absorb(self, helper: Loop) -> None:
+        """Take over what a loop recorded that turned out to be a helper of this one."""
+        for key, value, step in helper.early:
+            self.run.gather(key if "/" in key[6:] else f"{key}/{helper.series[0].name}", value, step)

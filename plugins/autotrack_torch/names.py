@@ -1,0 +1,75 @@
+"""What the user calls an object: the variable, attribute or key that holds it in the frames around a call."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from types import CodeType, FrameType
+from typing import Any
+
+__all__ = ["call_site", "loader_name", "prefix_of"]
+
+_PLACES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+_FRAMES = 12
+_SUFFIX = re.compile(r"[_\-. ]?(data)?[_\-. ]?(loader|dataloader|dl|iter|iterator|batches)s?\d*$", re.IGNORECASE)
+_GENERIC = frozenset({"", "data", "loader", "dataloader", "dl", "batches", "iterable", "iterator", "dataset", "it"})
+_users: dict[str, bool] = {}  # by file name, whether it is the user's
+
+
+def _is_users(code: CodeType) -> bool:
+    file = code.co_filename
+    known = _users.get(file)
+    if known is None:
+        ours = "autotrack" in file and ("autotrack_torch" in file or "/autotrack/" in file or file[:1] == "<")
+        known = _users[file] = not ours and not file.startswith(_PLACES) and not file.startswith("<frozen")
+    return known
+
+
+def _user_frames(depth: int) -> list[FrameType]:
+    frames: list[FrameType] = []
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and len(frames) < _FRAMES:
+        if _is_users(frame.f_code):
+            frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def call_site() -> str:
+    """``file:line`` of the user's innermost line."""
+    for frame in _user_frames(2):
+        return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return ""
+
+
+def loader_name(loader: Any) -> str:
+    """The telling name that holds ``loader``, from the innermost frame outwards, or empty."""
+    for frame in _user_frames(2):
+        for name in _held_as(frame.f_locals, loader):
+            if prefix_of(name):
+                return name
+        if frame.f_locals is not frame.f_globals:
+            for name, value in list(frame.f_globals.items()):
+                if value is loader and prefix_of(name):
+                    return name
+    return ""
+
+
+def _held_as(names: Any, wanted: Any) -> list[str]:
+    """Names under which a frame holds it: variables, keys of dictionaries, attributes of ``self``."""
+    found = []
+    for name, value in list(names.items()):
+        if value is wanted:
+            found.append(name)
+        elif type(value) is dict:
+            found += [key for key, item in list(value.items())[:50] if item is wanted and type(key) is str]
+        elif name == "self":
+            found += [key for key, item in list(getattr(value, "__dict__", {}).items()) if item is wanted]
+    return found
+
+
+def prefix_of(name: str) -> str:
+    """``val_loader`` → ``val``, ``testloader`` → ``test``, ``dataloaders["dev"]`` → ``dev``; empty: says nothing."""
+    stem = _SUFFIX.sub("", name.lower()).strip("_")
+    return "" if stem in _GENERIC else stem

@@ -1,0 +1,138 @@
+"""Passes over data loaders: epochs of training, evaluations, and what they come to.
+
+A pass with optimizer steps in it is training, one without is evaluation. Losses and steps belong to the pass
+that gave out a batch last; when it ends, to the innermost one that is still open.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from autotrack_torch.names import loader_name, prefix_of
+from autotrack_torch.readings import Reading
+
+if TYPE_CHECKING:
+    from autotrack_torch.loop import Loop
+
+__all__ = ["Mean", "Pass", "Passes"]
+
+
+class Mean:
+    """A weighted mean of readings, some of which may still be under way."""
+
+    __slots__ = ("_total", "_waiting", "weight")
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self.weight = 0.0
+        self._waiting: list[tuple[Reading, float, bool]] = []
+
+    def add(self, reading: Reading, weight: float, summed: bool = False) -> None:
+        """One value that stands for ``weight`` samples; ``summed``: it is their sum already."""
+        if reading.value is None:
+            self._waiting.append((reading, weight, summed))
+        else:
+            self._total += reading.value if summed else reading.value * weight
+            self.weight += weight
+
+    def value(self) -> float | None:
+        """The mean of what is there."""
+        waiting, self._waiting = self._waiting, []
+        for reading, weight, summed in waiting:
+            if reading.value is not None:
+                self.add(reading, weight, summed)
+        return self._total / self.weight if self.weight else None
+
+
+class Pass:
+    """One pass over a loader."""
+
+    def __init__(self, loader: Any, name: str) -> None:
+        self.loader = weakref.ref(loader)
+        self.name = name
+        self.started = self.touched = time.perf_counter()
+        self.batches = 0
+        self.samples = 0
+        self.size = 1  # of the batch at hand
+        self.steps = 0
+        self.loop: Loop | None = None  # whose training it is
+        self.epoch: int | None = None
+        self.losses: dict[str, Mean] = {}  # of training, by key
+        self.evaluated: dict[str, Mean] = {}  # by name of the loss function
+
+    def batch(self, data: Any) -> None:
+        """A batch was given out."""
+        self.touched = time.perf_counter()
+        self.batches += 1
+        self.size = _size(data)
+        self.samples += self.size
+
+    @property
+    def prefix(self) -> str:
+        """What an evaluation's metrics begin with: what the user calls its loader."""
+        prefix = prefix_of(self.name) or "eval"
+        return "train_eval" if prefix in ("train", "training") else prefix
+
+    @property
+    def seconds(self) -> float:
+        """From its begin to the last that was seen of it."""
+        return self.touched - self.started
+
+
+def _size(data: Any) -> int:
+    """Samples in a batch: the first length of the first tensor in it."""
+    for _ in range(5):
+        shape = getattr(data, "shape", None)
+        if shape is not None:
+            return int(shape[0]) if len(shape) else 1
+        if isinstance(data, (list, tuple)) and data:
+            data = data[0]
+        elif isinstance(data, dict) and data:
+            data = next(iter(data.values()))
+        else:
+            break
+    return 1
+
+
+class Passes:
+    """The passes of one thread, the outermost first."""
+
+    def __init__(self) -> None:
+        self.open: list[Pass] = []
+        self.current: Pass | None = None
+        self._by_iterator: weakref.WeakKeyDictionary[Any, Pass] = weakref.WeakKeyDictionary()
+        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+    def begin(self, loader: Any, iterator: Any) -> Pass | None:
+        """A pass begins; the one that another pass over this loader has left open, if any."""
+        name = self._names.get(loader)
+        if name is None:
+            name = self._names[loader] = loader_name(loader)
+        left = next((one for one in self.open if one.loader() is loader), None)
+        new = Pass(loader, name)
+        self.open.append(new)
+        self._by_iterator[iterator] = new
+        self.current = new
+        return left
+
+    def of(self, iterator: Any) -> Pass | None:
+        """The open pass of an iterator."""
+        return self._by_iterator.get(iterator)
+
+    def end(self, ended: Pass) -> list[Pass]:
+        """It is over. The passes that are to be told of: itself, and one that was read in step with it (``zip``)."""
+        if ended not in self.open:
+            return []
+        place = self.open.index(ended)
+        found = [ended]
+        if not ended.steps and not ended.evaluated and ended.batches:
+            found += [one for one in self.open[place + 1 :] if one.steps and abs(one.batches - ended.batches) <= 1]
+        self.open = [one for one in self.open if one not in found]
+        self.current = self.open[-1] if self.open else None
+        return found
+
+    def enclosing_epoch(self) -> int | None:
+        """The epoch of the innermost training pass that is open."""
+        return next((one.epoch for one in reversed(self.open) if one.epoch is not None), None)
