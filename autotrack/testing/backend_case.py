@@ -38,7 +38,7 @@ class BackendHooks:
         """A new backend object over the store that belongs to ``folder``: empty for a folder that was not given before.
 
         Called with the same folder again, also in another process, it opens the same store. A store that needs no
-        folder takes the path for a name.
+        folder may take the last part of the path for a name: it is random.
         """
         raise NotImplementedError("say how a backend is made: def backend(self, folder)")
 
@@ -64,12 +64,13 @@ class Case:
     def __init__(self, suite: BackendHooks, folder: Path) -> None:
         self.suite = suite
         self.folder = folder
+        self.store = folder / f"store-{os.urandom(6).hex()}"  # a name that no server has met
         self._opened: list[Backend] = []
         self.backend = self.open()
 
     def open(self) -> Backend:
         """Another backend over the same store, as another process would open it."""
-        backend = self.suite.backend(self.folder / "store")
+        backend = self.suite.backend(self.store)
         self._opened.append(backend)
         return backend
 

@@ -159,9 +159,8 @@ def _read(case: Case, writer: RunWriter, path: str) -> bytes:
 
 def _beside(case: Case) -> dict[str, int]:
     """Files in the folder of the check that are not in the store."""
-    store = case.folder / "store"
     return {
         str(path): path.stat().st_mtime_ns
         for path in case.folder.rglob("*")
-        if path.is_file() and not path.is_relative_to(store)
+        if path.is_file() and not path.is_relative_to(case.store)
     }

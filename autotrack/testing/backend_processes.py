@@ -113,9 +113,9 @@ class ProcessTests:
         thread = threading.Thread(target=work)
         thread.start()
         assert half.wait(LIMIT), "write() in a thread hangs"
-        count = len(case.backend.source().read(writer.run_id).entries)
+        found = _steps_now(case, writer)
         seen_half.set()
-        assert count == 201, f"write() has returned for 201 records, a reader beside the writer sees {count}"
+        assert found == list(range(200)), f"write() has returned for steps 0 to 199, a reader beside it sees {found}"
         seen = _watch(case, writer)
         thread.join(LIMIT)
         assert seen[-1] == 400, f"400 records were written, a reader beside the writer saw {seen[-1]} in the end"
@@ -136,7 +136,7 @@ class ProcessTests:
 
         child = Child(work)
         written = child.listen(1)[-1] + 1
-        count = len(case.backend.source().read(writer.run_id).entries) - 1
+        count = len(_steps_now(case, writer))
         assert count >= written, f"{written} records were written, a reader in another process sees {count}"
         seen = _watch(case, writer)
         child.join()
@@ -149,6 +149,10 @@ def _write_for_ever(writer: RunWriter, say: Callable[[int], None]) -> None:
         writer.write([point(writer, step)])
         say(step)
         step += 1
+
+
+def _steps_now(case: Case, writer: RunWriter) -> list[int | None]:
+    return steps([entry.record for entry in case.backend.source().read(writer.run_id).entries])
 
 
 def _watch(case: Case, writer: RunWriter) -> list[int]:

@@ -17,7 +17,7 @@ class WritesLater(Good):
     def write(self, writer, records):
         waiting = self.memo.setdefault("waiting", [])
         waiting += records
-        if len(waiting) >= 20:
+        if len(waiting) >= 1000:
             writer.write(waiting)
             waiting.clear()
 
@@ -43,7 +43,7 @@ class ReadsOnce(Good):
         return replace(log, entries=[*first.entries, *(ends if first is not log else [])])
 
 
-@breaks("readers", "gaps", over="file")
+@breaks("readers", "197, 199, 198]", over="file")
 class ReadsTheTailInAnotherOrder(Good):
     def read(self, source, run_id):
         log = source.read(run_id)

@@ -28,6 +28,14 @@ MUTANTS = _mutants()
 LATE = ("light", "late_import", "late_disable")  # checks of a process in which autotrack comes first
 
 
+def mutants(checks=None):
+    """Those that are caught by these checks, or by all others than those with a process of their own."""
+    return [name for name, (check, _, _) in MUTANTS.items() if (check in checks if checks else check not in APART)]
+
+
+APART = (*LATE, "by_value")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def installed(tmp_path_factory):
     """The plugin, as if it were installed; only processes of these tests find it."""
@@ -58,6 +66,16 @@ class TestGood(IntegrationSuite):
         def instances():
             return [toyframe.Model(), toyframe.Model().fit(toyframe.Data([1.0]))]
     """
+    by_value = """
+        import toyframe
+
+        class Mine(toyframe.Model):
+            def fit(self, data):
+                return super().fit(data, weight=2.0)
+
+        def use():
+            return Mine().fit(toyframe.Data([1.0, 2.0])).mean_
+    """
 
 
 def run_checks():
@@ -80,8 +98,7 @@ def caught(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mutants")
     given = {key: getattr(TestGood, key) for key in ("integration", "modules", "patched")}
     (folder / "spec.json").write_text(json.dumps({**given, "source": textwrap.dedent(TestGood.source)}))
-    first = {name: check for name, (check, _, _) in MUTANTS.items() if check not in LATE}
-    (folder / "mutants.json").write_text(json.dumps(first))
+    (folder / "mutants.json").write_text(json.dumps({name: MUTANTS[name][0] for name in mutants()}))
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AUTOTRACK_")}
     done = subprocess.run(
         [sys.executable, __file__],
@@ -95,21 +112,38 @@ def caught(tmp_path_factory):
     return json.loads((folder / "result.json").read_text())
 
 
-@pytest.mark.parametrize("name", [name for name, (check, _, _) in MUTANTS.items() if check not in LATE])
+@pytest.mark.parametrize("name", mutants())
 def test_a_mutant_is_caught_and_its_point_named(caught, name):
     _, point, words = MUTANTS[name]
     assert caught[name].startswith(f"patch contract {point}: "), caught[name]
     assert words in caught[name]
 
 
-@pytest.mark.parametrize("name", [name for name, (check, _, _) in MUTANTS.items() if check in LATE])
+@pytest.mark.parametrize("name", mutants(LATE))
 def test_a_mutant_that_matters_before_the_import_is_caught(tmp_path, name):
     check, point, words = MUTANTS[name]
     suite = type("Suite", (TestGood,), {"integration": name})
-    (tmp_path / "fingerprint.json").write_text("{}")
+    (tmp_path / "fingerprint.json").write_text(json.dumps(suite._run("fingerprint", tmp_path)))
     said = suite._run("autotrack_first", tmp_path)[check]
     assert said.startswith(f"patch contract {point}: "), said
     assert words in said
+
+
+@pytest.mark.parametrize("prelude", [contract_run.ABSENT, ""], ids=["absent", "not enabled"])
+@pytest.mark.parametrize("name", mutants(["by_value"]))
+def test_a_mutant_that_matters_in_pickles_is_caught(tmp_path, name, prelude):
+    pytest.importorskip("cloudpickle")
+    _, point, words = MUTANTS[name]
+    suite = type("Suite", (TestGood,), {"integration": name})
+    assert suite._run("by_value", tmp_path)["made"] == ""
+    with pytest.raises(pytest.fail.Exception) as said:
+        suite._load(tmp_path, prelude)
+    assert str(said.value).startswith(f"patch contract {point}: ")
+    assert (words if prelude else "imported ['autotrack") in str(said.value)
+
+
+def test_each_check_has_a_mutant():
+    assert {check for check, _, _ in MUTANTS.values()} == {*contract_run.FRAMEWORK_FIRST, *APART}
 
 
 if __name__ == "__main__":

@@ -34,6 +34,15 @@ class Good(autotrack.Integration):
     def install(self, module, patches):
         patches.around(module.Model, "fit", self._on_call)
         patches.swap(module.tune, self._on_call)
+        patches.around(module.Model, "__init_subclass__", self._on_subclass)
+
+    def _on_subclass(self, call):
+        yield
+        if "fit" in vars(call.instance):
+            self.patch_subclass(call.instance)
+
+    def patch_subclass(self, cls):
+        self.patches.around(cls, "fit", self._on_call)
 
     def _on_call(self, call):
         return None if autotrack.in_training() else self._record(call)
@@ -185,6 +194,15 @@ class Raises(Good):
         raise KeyError("no such thing")
 
 
+@breaks("raising", "2", "is not marked incomplete")
+class RecordsUnderAnotherName(Good):
+    """Its errors are nobody's."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = autotrack.PatchSet("another")
+
+
 # ---- 3: nothing is called unasked -----------------------------------------------------------------------------------
 
 
@@ -235,6 +253,23 @@ class LeavesItselfInPickles(Good):
         outcome.value.outcome_ = autotrack.Outcome
 
 
+@breaks("by_value", "4", "No module named 'autotrack'")
+class NeedsAutotrackInPickles(Good):
+    """Its wrapper names autotrack: a class of ``__main__`` that is pickled by value takes it along."""
+
+    def patch_subclass(self, cls):
+        original = cls.fit
+
+        @functools.wraps(original)
+        def fit(*args, **kwargs):
+            if autotrack.in_training():
+                return original(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        super().patch_subclass(cls)
+        cls.fit = fit
+
+
 # ---- 5: disable() puts everything back ------------------------------------------------------------------------------
 
 
@@ -252,6 +287,18 @@ class LeavesAnAttribute(Good):
         module.Model._recorded = True
 
 
+@breaks("late_disable", "5", "after enable(), import, disable() it is")
+class LeavesALatePatch(Good):
+    def enable(self):
+        self.late = "toyframe" not in sys.modules
+        super().enable()
+
+    def disable(self):
+        if vars(self).get("late"):
+            self.patches.undo = lambda: None
+        super().disable()
+
+
 @breaks("patcher_above", "5", "is not inert")
 class RecordsOnBelowOthers(Good):
     """Takes itself out only where nobody is above it."""
@@ -267,6 +314,22 @@ class NeverLooksAgain(Good):
     def install(self, module, patches):
         super().install(module, patches)
         patches.verify = list
+
+
+# ---- 7: once, from two threads --------------------------------------------------------------------------------------
+
+
+@breaks("threads", "7", "is wrapped twice")
+class WrapsAgain(Good):
+    """Forgets that it is enabled, and makes a new handler each time."""
+
+    def enable(self):
+        self._enabled = False
+        super().enable()
+
+    def install(self, module, patches):
+        patches.around(module.Model, "fit", lambda call: self._on_call(call))
+        patches.swap(module.tune, self._on_call)
 
 
 # ---- 8: what is recorded, and when ----------------------------------------------------------------------------------

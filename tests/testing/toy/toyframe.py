@@ -13,6 +13,9 @@ class Data:
 class Model:
     """Learns the mean."""
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+
     def fit(self, data, *, weight=1.0):
         """Train."""
         self.mean_ = weight * sum(data.values) / len(data.values)
