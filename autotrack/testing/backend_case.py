@@ -109,10 +109,12 @@ def rule(name: str) -> Callable[[Test], Test]:
         def checked(self: Any, case: Case) -> None:
             try:
                 test(self, case)
+                return
             except AssertionError as failure:
-                pytest.fail(f"backend contract, {name}: {failure}", pytrace=False)
+                said = str(failure)
             except Exception:  # noqa: BLE001  told, not swallowed
-                pytest.fail(f"backend contract, {name}: {traceback.format_exc(limit=-4)}", pytrace=False)
+                said = traceback.format_exc(limit=-4)
+            pytest.fail(f"backend contract, {name}: {said}", pytrace=False)
 
         checked.__dict__["rule"] = name
         return checked
