@@ -26,7 +26,7 @@ __all__ = ["Case", "Found", "added", "bench", "emit", "emit_ratio", "in_turns", 
 T = TypeVar("T")
 
 CONFIDENCE = 0.95
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS = 2
 PEERS = {"mlflow", "tensorboard", "trackio", "wandb"}
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "MB": 1e-6, "bytes": 1.0, "per s": 1.0, "times": 1.0}
 
