@@ -26,7 +26,7 @@ __all__ = ["Case", "Found", "added", "bench", "emit", "emit_ratio", "in_turns", 
 T = TypeVar("T")
 
 CONFIDENCE = 0.95
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS = 2
 PEERS = {"mlflow", "tensorboard", "trackio", "wandb"}
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0, "MB": 1e-6, "bytes": 1.0, "per s": 1.0, "times": 1.0}
 
@@ -63,9 +63,7 @@ def bench(cases: Mapping[str, Case], report: Callable[[Found], None], *, rounds:
     program = Path(sys.argv[0]).resolve()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--rounds", type=int, default=rounds, help="turns of each case (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=seconds, help="after these no new round (default: %(default)s)"
-    )
+    parser.add_argument("--seconds", type=float, default=seconds, help="at most %(default)s: then no new round begins")
     parser.add_argument("--no-peers", action="store_true", help="leave out the cases that need one of the peers")
     parser.add_argument("--serve", nargs=2, metavar=("CASE", "FD"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -81,7 +79,7 @@ def bench(cases: Mapping[str, Case], report: Callable[[Found], None], *, rounds:
             chosen[name] = case
     _versions.extend(sorted({distribution for case in chosen.values() for distribution in case.needs}))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        found = _measure(program, chosen, Path(folder), given.rounds, given.seconds)
+        found = _measure(program, chosen, Path(folder), given.rounds, min(seconds, given.seconds))
     report(found)
 
 

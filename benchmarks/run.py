@@ -18,6 +18,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 NAMES = sorted(file.stem.removeprefix("bench_") for file in HERE.glob("bench_*.py"))
+LIMIT = 840.0
+"""Seconds that all together take, give or take the rounds that were begun: on a slow machine rounds are left out."""
+
 TIMEOUT = 600.0
 """Seconds that one benchmark may take."""
 
@@ -108,7 +111,12 @@ def main() -> None:
     options = ["--rounds", given.rounds] if given.rounds else []
     options += ["--no-peers"] if given.no_peers else []
     load, started = os.getloadavg()[0], time.monotonic()
-    lines = [line for name in given.names or NAMES for line in lines_of(name, options)]
+    names = given.names or NAMES
+    lines: list[dict[str, Any]] = []
+    for number, name in enumerate(names):
+        left = LIMIT - (time.monotonic() - started)
+        share = 1.5 * left / (len(names) - number)  # they do not take equally long
+        lines += lines_of(name, [*options, f"--seconds={max(0.0, share):.0f}"])
     shown = table(lines)
     print(shown)
     results = given.results or (None if given.names else HERE / "RESULTS.md")
