@@ -78,19 +78,36 @@ def test_links_lead_somewhere(page: Path):
             assert not anchor or anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
 
 
-def test_the_pages_are_built_without_a_warning_and_load_nothing_from_elsewhere(tmp_path: Path):
+def build(config: Path, site: Path) -> "subprocess.CompletedProcess[str]":
     pytest.importorskip("mkdocs")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    return subprocess.run(  # not --quiet: that hides warnings from --strict as well
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", config, "--site-dir", site],
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_pages_are_built_without_a_warning_and_load_nothing_from_elsewhere(tmp_path: Path):
+    done = build(ROOT / "mkdocs.yml", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stderr.splitlines()} == {"INFO"}, done.stderr
     pages = list(tmp_path.glob("*.html"))
     assert {path.stem for path in pages} == {page.stem for page in (ROOT / "docs").glob("*.md")} | {"404"}
     for page in pages:
         html = page.read_text()
         assert re.findall(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//", html) == []
     assert "@import" not in "".join(path.read_text() for path in tmp_path.rglob("*.css"))
+
+
+@pytest.mark.parametrize("link", ["nowhere.md", "#nowhere", "page.md#nowhere", "/docs/settings.md"])
+def test_a_dead_link_stops_the_build(link: str, tmp_path: Path):
+    settings = (ROOT / "mkdocs.yml").read_text()
+    (tmp_path / "mkdocs.yml").write_text(re.sub(r"^nav:\n(  .*\n)+", "", settings, flags=re.MULTILINE))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Index\n\n[page](page.md)\n")
+    (tmp_path / "docs" / "page.md").write_text(f"# Page\n\n[x]({link})\n")
+    done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode == 1
+    assert link.partition("#")[0] in done.stderr
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------
