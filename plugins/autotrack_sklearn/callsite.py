@@ -14,6 +14,7 @@ from types import CodeType, FrameType
 _MAX_NAME = 40
 _MAX_CALL = 2_000  # characters
 _MAX_SITES = 5_000
+_SAME_ROWS = frozenset({"astype", "drop", "fillna", "reshape"})  # methods whose result is still that data
 _OUTWARD = 3  # functions through which a name is followed outward
 
 
@@ -130,8 +131,8 @@ def _words(node: ast.expr) -> str:
             return _joined(_words(node.value), key)
         case ast.Subscript(slice=ast.Name(id=key)):
             return _joined(_words(node.value), key)
-        case ast.Call(args=[]) if isinstance(node.func, ast.Attribute):  # X_test.to_numpy()
-            return _words(node.func.value)
+        case ast.Call(func=ast.Attribute(value=owner, attr=method)) if not node.args or method in _SAME_ROWS:
+            return _words(owner)  # X_test.to_numpy()
         case ast.Call() if node.args:
             return _words(node.args[0])
     return ""

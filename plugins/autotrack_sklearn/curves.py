@@ -123,9 +123,8 @@ def _evaluations(result: Any) -> Curves:
         return found
     if not isinstance(result, list) or not result or not all(isinstance(row, dict) for row in result):
         return {}
-    columns = {
-        name: [_number(row.get(name)) for row in result] for name in result[-1] if name not in ("epoch", "batches")
-    }
+    names = [name for name in result[-1] if not str(name).endswith(("epoch", "batches", "_batch_count"))]
+    columns = {name: [_number(row.get(name)) for row in result] for name in names}
     return {
         str(name): [number for number in numbers if number is not None]
         for name, numbers in columns.items()

@@ -123,16 +123,19 @@ def _defaults(cls: type) -> dict[str, Any]:
     """Defaults of the constructor, by parameter."""
     found = _defaults_of.get(cls)
     if found is None:
-        try:
-            parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-        except (ValueError, TypeError):
-            parameters = {}  # type: ignore[assignment]
-        found = {
-            name: parameter.default
-            for name, parameter in parameters.items()
-            if parameter.default is not parameter.empty
-        }
-        _defaults_of[cls] = found
+        found = _defaults_of[cls] = {}
+        for owner in cls.__mro__:
+            if "__init__" not in vars(owner):
+                continue
+            try:
+                parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]
+            except (ValueError, TypeError):
+                break
+            for parameter in parameters:
+                if parameter.default is not parameter.empty:
+                    found.setdefault(parameter.name, parameter.default)
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                break  # else the rest is passed on to the next one, as xgboost and skorch do
     return found
 
 

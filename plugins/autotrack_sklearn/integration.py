@@ -16,7 +16,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_sklearn import curves, extract, training_metrics
+from autotrack_sklearn import curves, extract, figures, training_metrics
 from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.crossval import CrossValidations
@@ -193,6 +193,8 @@ class SklearnIntegration(autotrack.Integration):
             trained.run.capture(metrics={**metrics, "fit_time": duration}, facts=facts, step=trained.step)
             if iterations:
                 trained.run.capture(curves={"iteration_time": iterations})
+            for name, figure in figures.importances(extract.parts(estimator)[-1]).items():
+                trained.run.capture_figure(f"{name}.json", figures.content(figure))
             for key, (first, values) in trained.histories.new(histories).items():
                 trained.run.capture(curves={key: values}, step=first)
 

@@ -65,14 +65,16 @@ class Prediction:
         model: The model; None for one that no run of this process recorded.
         method: ``predict``, ``predict_proba``, …
         data: What the caller calls the data that was predicted on, or "".
+        drawn: Whether figures of it were thought of.
     """
 
-    __slots__ = ("data", "method", "model")
+    __slots__ = ("data", "drawn", "method", "model")
 
     def __init__(self, model: Trained | None, method: str, data: str) -> None:
         self.model = model
         self.method = method
         self.data = data
+        self.drawn = False
 
 
 _recent: ContextVar[dict[int, Prediction] | None] = ContextVar("autotrack_sklearn_recent", default=None)

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 import weakref
 from collections.abc import Generator, Mapping
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_sklearn import names
+from autotrack_sklearn import figures, names
 from autotrack_sklearn.callsite import argument_name
-from autotrack_sklearn.predictions import Predictions, Trained, caller, of_sklearn, recent, rows
+from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller, of_sklearn, recent, rows
 
 Steps = Generator[None, autotrack.Outcome, None]
 
+_MAX_FIGURES = 30  # of a run
+_PAUSE = 1.0  # seconds between two figures of one name: a loop of evaluations draws few
 _BY_LENGTH = "the most recent prediction of this length"
 _BY_ORDER = "the last run here"
 
@@ -37,6 +40,9 @@ class Scores:
     def __init__(self, predictions: Predictions) -> None:
         self._predictions = predictions
         self._functions: dict[str, FunctionType] = {}
+        self._drawn: weakref.WeakKeyDictionary[autotrack.Run, dict[tuple[str, str], float]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._told: weakref.WeakKeyDictionary[autotrack.Run, set[str]] = weakref.WeakKeyDictionary()
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
@@ -72,9 +78,10 @@ class Scores:
         given.update(call.kwargs)
         truth, predicted = (given.get(parameter.name) for parameter in parameters[:2])
         prediction = self._predictions.of(predicted) or self._predictions.of(truth)
-        if prediction is not None and function in _CURVES:
-            for points in outcome.value:
+        if prediction is not None:
+            for points in outcome.value if function in _CURVES else ():
                 self._predictions.derived(points, prediction)
+            self._draw(prediction, truth, predicted)
         scores = names.scores_of(function, parameters, given, outcome.value)
         if not scores:
             return
@@ -129,6 +136,22 @@ class Scores:
         model: Trained | None, given: Any, frame: FrameType, position: int, keyword: str, function: str = ""
     ) -> str:
         return "" if model is None else model.called(given, argument_name(frame, position, keyword, function))
+
+    def _draw(self, prediction: Prediction, truth: Any, predicted: Any) -> None:
+        """Keep what truth and prediction show together; again where it was some time ago, since the last one counts."""
+        if prediction.model is None or prediction.drawn:
+            return
+        prediction.drawn = True
+        run = prediction.model.run
+        suffix = f"_on_{prediction.data}" if prediction.data else ""
+        drawn = self._drawn.setdefault(run, {})
+        now = time.monotonic()
+        if len(drawn) >= _MAX_FIGURES or now - drawn.get((prediction.method, suffix), -_PAUSE) < _PAUSE:
+            return
+        drawn[prediction.method, suffix] = now
+        with autotrack.protect("drawing a prediction", "sklearn"):
+            for name, figure in figures.of_scored(truth, predicted, prediction.method).items():
+                run.capture_figure(f"{name}{suffix}.json", figures.content(figure))
 
     # ---- recording ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ class Holder:
     def to_numpy(self):
         return self
 
+    def astype(self, name):
+        return self
+
 
 holder = Holder()
 
@@ -38,6 +41,7 @@ CALLS = {
     "rows of a name": (lambda: score(box[test] if test else X_test), ""),
     "wrapped": (lambda: score(identity(X_test, 1)), "X_test"),
     "converted": (lambda: score(holder.to_numpy()), "holder"),
+    "of another type": (lambda: score(holder.astype("float32")), "holder"),
     "a number": (lambda: score(1), ""),
     "starred": (lambda: score(*[X_test]), ""),
     "on several lines": (
