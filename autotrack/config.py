@@ -233,7 +233,8 @@ def default_experiment() -> str:
     if spec is not None and not is_installed(getattr(spec, "origin", None)):
         return str(spec.name).removesuffix(".__main__")
     if file and file != "<stdin>" and not is_installed(file):
-        return Path(file).stem
+        path = Path(file)  # of a zip or a folder that is run, __main__.py is not what it is called
+        return path.absolute().parent.stem if path.name == "__main__.py" else path.stem
     folders = list(_parents())
     root = next(
         (folder for folder in folders if (folder / ".git").exists()), folders[0] if folders else Path("default")

@@ -2,17 +2,19 @@
 
 The state is a chain of scopes in a context variable, so threads and asyncio tasks do not see each
 other's. Where the context has none (a thread started by the user or by a library), the explicit run of
-the main thread is the fallback, provided there is only one. A run opened in another thread is that thread's
-alone: threads that each open their own must not become children of whichever was first.
+the main thread is the fallback. A run opened in another thread, or in another asyncio task that still goes on,
+is that one's alone: threads and tasks that each open their own must not become children of whichever was first.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = [
     "RunLike",
@@ -63,6 +65,7 @@ _last: ContextVar[RunLike | None] = ContextVar("autotrack_last_run", default=Non
 _lock = threading.RLock()
 _explicit: list[RunLike] = []
 _of_main_thread: list[RunLike] = []
+_tasks: weakref.WeakKeyDictionary[RunLike, weakref.ref[Any]] = weakref.WeakKeyDictionary()  # that opened them
 _last_of_process: list[RunLike] = []
 
 
@@ -88,7 +91,22 @@ def explicit_run() -> RunLike | None:
     if scope is not None and not scope.integration:
         return scope.run
     # The context has none: the main thread's, the innermost one.
-    return next((run for run in reversed(_of_main_thread) if not run.ended), None)
+    return next((run for run in reversed(_of_main_thread) if not run.ended and not _of_another_task(run)), None)
+
+
+def _task() -> Any:
+    """The asyncio task that runs here, if any."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return None
+
+
+def _of_another_task(run: RunLike) -> bool:
+    opener = _tasks.get(run, lambda: None)()
+    here = None if opener is None else _task()
+    return here is not None and here is not opener and not opener.done()
 
 
 def explicit_runs() -> list[RunLike]:
@@ -185,6 +203,9 @@ def open_run(run: RunLike) -> None:
         _explicit[:] = [other for other in _explicit if not other.ended] + [run]
         if threading.current_thread() is threading.main_thread():
             _of_main_thread[:] = [other for other in _of_main_thread if not other.ended] + [run]
+            task = _task()
+            if task is not None:
+                _tasks[run] = weakref.ref(task)
 
 
 def close_run(run: RunLike) -> None:

@@ -33,7 +33,9 @@ def status_of(error: BaseException | None) -> str:
         return "finished"
     if isinstance(error, SystemExit):
         return "finished" if error.code in (None, 0) else "failed"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    # A task that was cancelled, a generator that was not run to its end: stopped, and nothing went wrong.
+    cancelled = isinstance(error, GeneratorExit) or type(error).__module__ == "asyncio.exceptions"
+    return "interrupted" if cancelled or isinstance(error, KeyboardInterrupt) else "failed"
 
 
 class Run(Recording):
