@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from autotrack_torch.names import prefix_of
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 import autotrack
-from autotrack_torch.names import prefix_of
 from tests.plugins.torch.loops import Net, data, values
 
 
