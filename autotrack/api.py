@@ -244,19 +244,20 @@ class Training:
 
     Attributes:
         run: The run that takes it.
+        own: Whether that run was begun for it, and ends with it.
         metrics_wanted: Whether metrics on the training data are asked for (``training_metrics``).
     """
 
     def __init__(self, run: Run, own: bool, metrics_wanted: bool) -> None:
         self.run = run
+        self.own = own
         self.metrics_wanted = metrics_wanted
-        self._own = own
         self._done = False
 
     def end(self, error: BaseException | None = None) -> None:
         """It returned, or raised ``error``. A run that a person opened stays open, with a note of the error."""
         self._done = True
-        if self._own:
+        if self.own:
             self.run.end(error=error)
         elif error is not None:
             self.run.note(f"a training raised {type(error).__name__}: {error}", "warning")
@@ -265,7 +266,7 @@ class Training:
         """Whatever happened to the integration, a run does not stay open."""
         if not self._done:
             self.run.incomplete = True
-            if self._own:
+            if self.own:
                 self.run.end("finished")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from autotrack import api, config, models, plugins, reader
 from autotrack.backends.base import RunSource
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullBackend
 from autotrack.errors import ModelError
 from autotrack.models import conversion
@@ -83,6 +84,7 @@ def load_model(
         ModelError: The run has no such model, or the file is not what was saved.
     """
     source = _source(store)
+    housekeeper.wait_idle(CONVERSION_WAIT)  # this very process may be writing it
     ref, _, name = ref.partition("/")
     run, model = _find_model(source, ref, name)
     deadline = time.monotonic() + CONVERSION_WAIT

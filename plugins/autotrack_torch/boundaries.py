@@ -19,6 +19,7 @@ from typing import Any
 import autotrack
 from autotrack_torch.loop import Loop, Losses, Series, parameter_ids
 from autotrack_torch.names import call_site
+from autotrack_torch.notebook import Cells
 from autotrack_torch.passes import Pass, Passes
 from autotrack_torch.readings import Reading, Readings
 from autotrack_torch.roots import Roots
@@ -38,6 +39,7 @@ class Here(threading.local):
         losses: What ``backward`` was called on since the last step.
         passes: Passes over loaders.
         scaled: Losses that a gradient scaler multiplied: (weak reference to the product, the loss itself).
+        precision: What autocast computed in when a loss was first computed: a dtype, or ``full``; empty: not known.
         helpers: By the line where they are made, the series of absorbed optimizers.
     """
 
@@ -47,6 +49,7 @@ class Here(threading.local):
         self.losses: deque[tuple[Reading, Pass | None, int]] = deque(maxlen=_PENDING)
         self.passes = Passes()
         self.scaled: deque[tuple[weakref.ref[Any], Reading]] = deque(maxlen=8)
+        self.precision = ""
         self.helpers: dict[str, Series] = {}
         self.readings = Readings()
 
@@ -55,6 +58,7 @@ class Boundaries:
     """The rules, and the optimizers and loops that they are about."""
 
     def __init__(self) -> None:
+        self.cells = Cells(self.rest_all)
         self.roots = Roots()
         self.loops: list[Loop] = []  # of all threads, those that are open
         self._made: weakref.WeakKeyDictionary[Any, tuple[int, str]] = weakref.WeakKeyDictionary()
@@ -136,10 +140,13 @@ class Boundaries:
         loop = Loop(training, scope, self._count + 1, expected, here.passes, here.readings)
         training.run.before_end(loop.finish)
         self.loops.append(loop)
+        self.cells.watch()
         here.loop = loop
         series = Series(name)
         loop.add(optimizer, series)
         loop.describe_optimizer(optimizer, series, models)
+        loop.describe_precision(here.precision, bool(here.scaled))
+        here.precision = ""
         loop.describe_schedulers(self._schedulers_of(optimizer), series)
         return loop, series
 
@@ -184,11 +191,17 @@ class Boundaries:
         if not loop.ended:
             loop.end(error)
 
+    def rest_all(self, error: BaseException | None) -> None:
+        """A cell of a notebook has ended."""
+        for loop in list(self.loops):
+            loop.rest(error)
+
     def end_all(self, error: BaseException | None) -> None:
         """All are over."""
         for loop in list(self.loops):
             with autotrack.protect("ending the run of a loop", "torch"):
                 self.end(loop, error)
+        self.cells.close()
 
     def step(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> None:
         """An optimizer stepped outside any other training."""

@@ -8,6 +8,7 @@
 * The losses of ``torch.nn.functional``, where gradients are off: evaluation losses.
 * ``Module.named_parameters``: which module an optimizer's parameters come from.
 * ``GradScaler.scale``: what a loss was before it was scaled.
+* ``torch.save`` to a path; what torchmetrics computes; scalars of ``SummaryWriter``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import os
 import sys
 import weakref
 from collections.abc import Generator
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
 from autotrack_torch.boundaries import Boundaries, Here
+from autotrack_torch.others import Torchmetrics, written_scalars
 from autotrack_torch.passes import Mean, Pass
 from autotrack_torch.readings import scalar_of
 
@@ -39,7 +42,7 @@ class TorchIntegration(autotrack.Integration):
     """Records training loops written in plain PyTorch."""
 
     name = "torch"
-    modules = ("torch",)
+    modules = ("torch", "torchmetrics.metric", "torch.utils.tensorboard.writer")
     minimum = ("torch", "2.4")
 
     def __init__(self) -> None:
@@ -52,11 +55,22 @@ class TorchIntegration(autotrack.Integration):
     def _reset(self) -> None:
         self._here = Here()
         self._boundaries = Boundaries()
+        self._torchmetrics = Torchmetrics()
 
     # ---- patches ----------------------------------------------------------------------------------------------------
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
-        """Patch torch."""
+        """Patch torch, or what people use beside it."""
+        if module.__name__ == "torchmetrics.metric":
+            patches.watch(module.Metric, "__init__", after=self._made_metric)
+            patches.watch(module.Metric, "reset", before=self._resets_metric)
+        elif module.__name__ == "torch.utils.tensorboard.writer":
+            for name in ("add_scalar", "add_scalars"):
+                patches.watch(module.SummaryWriter, name, after=self._wrote)
+        else:
+            self._install_torch(module, patches)
+
+    def _install_torch(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         from torch.optim.lr_scheduler import LRScheduler  # noqa: PLC0415  imported with torch
         from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook  # noqa: PLC0415
         from torch.utils.data import DataLoader, dataloader  # noqa: PLC0415
@@ -68,9 +82,10 @@ class TorchIntegration(autotrack.Integration):
         patches.watch(DataLoader, "__iter__", after=self._begin_pass)
         patches.around(dataloader._BaseDataLoaderIter, "__next__", self._next_batch)
         patches.watch(module.nn.Module, "named_parameters", before=self._asked, unless=compiling)
+        patches.watch(module, "save", after=self._saved)
         patches.watch(module.amp.GradScaler, "scale", after=self._scaled, unless=compiling)
         for name in LOSSES:
-            patches.watch(module.nn.functional, name, after=_loss_handler(self, name), unless=compiling)
+            patches.watch(module.nn.functional, name, after=partial(self._computed_loss, name), unless=compiling)
         for cls in {LRScheduler, *_subclasses(LRScheduler)}:
             if isinstance(vars(cls).get("step"), FunctionType):
                 patches.watch(cls, "step", after=self._scheduler_stepped)
@@ -86,6 +101,7 @@ class TorchIntegration(autotrack.Integration):
             self._hook.remove()
             self._hook = None
         _, error = autotrack.ending()
+        self._record(self._torchmetrics.new())
         self._boundaries.end_all(error)
         self._reset()
 
@@ -136,11 +152,39 @@ class TorchIntegration(autotrack.Integration):
     def _scheduler_stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundaries.scheduled(self._here, args[0])
 
+    # ---- what people compute and save beside ------------------------------------------------------------------------
+
+    def _record(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Metrics of the loop of this thread, or of the run that is open here."""
+        if not metrics or autotrack.in_training():
+            return
+        loop = self._here.loop
+        if loop is not None and not loop.ended:
+            loop.record(metrics, step)
+        elif (run := autotrack.active_run()) is not None:
+            run.capture(metrics=metrics, step=step)
+
+    def _made_metric(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._torchmetrics.made(args[0])
+
+    def _resets_metric(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._record(self._torchmetrics.new_of(args[0]))
+
+    def _wrote(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._record(*written_scalars(args, kwargs))
+
+    def _saved(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        target = args[1] if len(args) > 1 else kwargs.get("f")
+        loop = self._here.loop
+        if isinstance(target, (str, os.PathLike)) and loop is not None and not loop.ended:
+            loop.saved(os.fspath(target))
+
     # ---- passes -----------------------------------------------------------------------------------------------------
 
     def _begin_pass(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if autotrack.in_training():
             return
+        self._record(self._torchmetrics.new())
         left = self._here.passes.begin(args[0], result)
         if left is not None:
             self._end_pass(left)
@@ -166,9 +210,15 @@ class TorchIntegration(autotrack.Integration):
             elif here.loop is not None and not here.loop.ended:
                 here.loop.end_evaluation(ended, here.passes.enclosing_epoch())
 
-    def evaluated(self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A loss was computed; with gradients off it is one of an evaluation."""
-        if sys.modules["torch"].is_grad_enabled():
+    def _computed_loss(self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """With gradients off it is the loss of an evaluation."""
+        torch = sys.modules["torch"]
+        if torch.is_grad_enabled():
+            if not self._here.precision and result.__class__ is torch.Tensor:
+                kind = result.device.type
+                self._here.precision = (
+                    str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else "full"
+                )
             return
         current = self._here.passes.current
         loss = scalar_of(result)
@@ -177,13 +227,6 @@ class TorchIntegration(autotrack.Integration):
         reading = self._here.readings.take(loss)
         if reading is not None:
             current.evaluated.setdefault(name, Mean()).add(reading, current.size, kwargs.get("reduction") == "sum")
-
-
-def _loss_handler(integration: TorchIntegration, name: str) -> Any:
-    def after(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        integration.evaluated(name, result, args, kwargs)
-
-    return after
 
 
 def _subclasses(cls: type) -> set[type]:

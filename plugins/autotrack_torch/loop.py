@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import weakref
 from collections import deque
@@ -16,8 +15,14 @@ from autotrack_torch.readings import Reading, Readings
 
 __all__ = ["Loop", "Losses", "Series", "parameter_ids"]
 
+_UNSEEN = (
+    "no loss was seen: what computes gradients inside a compiled graph, in a CUDA graph captured by hand or by "
+    "torch.autograd.grad passes by; steps, learning rates and evaluations are recorded. autotrack.log_metrics "
+    "records a loss"
+)
 _HELD = 100
 _EARLY = 1000
+_MAX_SAVED = 100
 
 Losses = list[tuple[Reading, "Pass | None", int]]
 """Values that ``backward`` was called on, with the pass they came in and the samples they stand for."""
@@ -41,8 +46,7 @@ class Series:
         self.step = 0
         self.losses = 0
         self.rates: list[Any] = []
-        self.since_step = 0  # losses since its last step
-        self.accumulated: int | None = None  # losses per step
+        self.per_step = 1  # losses per step, as seen at the last one
 
 
 class Loop:
@@ -85,6 +89,7 @@ class Loop:
         self._several: bool | None = None if expected > 1 else False  # whether series need their names in keys
         self._held: list[tuple[Series, str, Reading, int, Pass | None, int]] = []
         self._queue: deque[tuple[Series, str, Reading, int, Pass | None, int]] = deque()
+        self._saved: dict[str, dict[str, Any]] = {}
         self._stages = 0
 
     # ---- who takes part ---------------------------------------------------------------------------------------------
@@ -124,8 +129,7 @@ class Loop:
     def step(self, optimizer: Any, series: Series, losses: Losses, current: Pass | None) -> None:
         """An optimizer stepped after ``backward`` was called on ``losses``."""
         if self.resting:
-            self.resting = False
-            self.run.resume()
+            self._go_on()
         if current is not None:
             current.steps += 1
             if current.epoch is None:
@@ -134,6 +138,8 @@ class Loop:
         for reading, of, weight in losses:
             series.losses += 1
             self._put(series, "train/loss", reading, series.step, of, weight)
+        if len(losses) > 1:
+            self._accumulates(optimizer, series, len(losses))
         self._rates(optimizer, series, current)
         if self._several is None:
             stepped = {id(one) for one in self.series if one.losses or one.step}
@@ -142,6 +148,14 @@ class Loop:
         self._emit()
         series.step += 1
         self.steps += 1
+
+    def _accumulates(self, optimizer: Any, series: Series, count: int) -> None:
+        """Several losses for one step: gradients are accumulated, unless it is the optimizer that asks for them."""
+        if count != series.per_step and not series.step and type(optimizer).__name__ != "LBFGS":
+            series.per_step = count
+            self.run.capture(
+                params={"backwards_per_step" if self._expected <= 1 else f"backwards_per_step.{series.name}": count}
+            )
 
     def _rates(self, optimizer: Any, series: Series, current: Pass | None) -> None:
         """Learning rates, when they change."""
@@ -251,21 +265,35 @@ class Loop:
         params = {"batch_size": facts["batch_size"]} if prefix == "train" else {}
         self.run.capture(params=params, facts={"loaders": {prefix: facts}})
 
+    def record(self, metrics: dict[str, Any], step: int | None) -> None:
+        """Metrics that the user computed."""
+        epoch = self._passes.enclosing_epoch()
+        epoch = self.epochs - 1 if epoch is None and self.epochs else epoch
+        self.run.capture(metrics=metrics, step=max(0, self._last_step()) if step is None else step, epoch=epoch)
+
+    def saved(self, path: str) -> None:
+        """The user saved something to a path, a checkpoint mostly. It is noted, not copied."""
+        self._saved[path] = {"step": max(0, self._last_step()), "epoch": self.epochs - 1 if self.epochs else None}
+        if len(self._saved) <= _MAX_SAVED:
+            self.run.capture(facts={"saved": {path: self._saved[path]}})
+
     # ---- descriptions -----------------------------------------------------------------------------------------------
 
     def describe_optimizer(self, optimizer: Any, series: Series, models: list[Any]) -> None:
         """Record what a new optimizer is, and what it trains."""
-        torch = sys.modules["torch"]
         self._keeper.add(models)
         first = len(self.by_optimizer) == 1
         prefix = "optimizer" if first and self._expected <= 1 else f"optimizer.{series.name}"
         params, changed = describe.optimizer(optimizer, prefix)
         facts: dict[str, Any] = {"model": {type(model).__name__: describe.model(model) for model in models}}
-        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-            facts["model"]["autocast"] = True
         if first:
             facts["torch"] = describe.torch_settings()
         self.run.capture(params=params, changed=changed, facts=facts)
+
+    def describe_precision(self, precision: str, scaled: bool) -> None:
+        """Record automatic mixed precision, where it is used."""
+        if precision not in ("", "full") or scaled:
+            self.run.capture(params={"amp": precision.removeprefix("torch."), "amp.scaler": scaled})
 
     def describe_stage(self, optimizer: Any, models: list[Any]) -> None:
         """A new optimizer over the same parameters."""
@@ -285,28 +313,37 @@ class Loop:
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
-    def rest(self) -> None:
-        """Nothing happens for now, as between the cells of a notebook."""
-        if not self.resting and not self.ended:
-            self._complete()
-            self.resting = True
+    def rest(self, error: BaseException | None) -> None:
+        """The cell of a notebook has ended, or raised ``error``. The next step goes on."""
+        if self.resting or self.ended:
+            return
+        if not self.training.own:  # a run that a person opened ends when they say so
+            self.settle()
+            self.run.flush()
+            return
+        self._complete()
+        self.resting = True
+        if error is None:
             self.run.idle()
-
-    def fail(self, error: BaseException) -> None:
-        """A cell of a notebook raised. The next step goes on."""
-        if not self.resting and not self.ended:
-            self._complete()
-            self.resting = True
+        else:
             self.training.end(error)
+
+    def _go_on(self) -> None:
+        self.resting = False
+        ended = self.run.ended
+        self.run.resume()
+        if ended:
+            self.run.before_end(self.finish)
 
     def end(self, error: BaseException | None = None) -> None:
         """The training is over."""
         self.finish(error)
+        self.ended = True
         self.training.end(error)
 
     def finish(self, error: BaseException | None) -> None:
         """Record what is still to be recorded, before the run's last record."""
-        if not self.ended:
+        if not self.ended and not self.resting:
             self.ended = True
             self._complete()
 
@@ -317,6 +354,8 @@ class Loop:
                 self.end_epoch(one)
                 one.loop, one.steps = None, 0
         self.run.capture(facts={"training": {"steps": self.steps, "epochs": self.epochs}})
+        if self.steps and not any(series.losses for series in self.series):
+            self.run.note(_UNSEEN, "warning")
         self._keeper.save()
 
     def revive(self) -> None:

@@ -8,7 +8,7 @@ import sysconfig
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["call_site", "loader_name", "prefix_of"]
+__all__ = ["call_site", "loader_name", "name_of", "prefix_of"]
 
 _PLACES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 _FRAMES = 12
@@ -22,7 +22,8 @@ def _is_users(code: CodeType) -> bool:
     known = _users.get(file)
     if known is None:
         ours = "autotrack" in file and ("autotrack_torch" in file or "/autotrack/" in file or file[:1] == "<")
-        known = _users[file] = not ours and not file.startswith(_PLACES) and not file.startswith("<frozen")
+        installed = file.startswith((*_PLACES, "<frozen")) or "site-packages" in file or "dist-packages" in file
+        known = _users[file] = not ours and not installed
     return known
 
 
@@ -53,6 +54,15 @@ def loader_name(loader: Any) -> str:
             for name, value in list(frame.f_globals.items()):
                 if value is loader and prefix_of(name):
                     return name
+    return ""
+
+
+def name_of(thing: Any) -> str:
+    """The name that holds ``thing`` in the innermost of the user's frames that has one, or empty."""
+    for frame in _user_frames(2):
+        held = _held_as(frame.f_locals, thing)
+        if held:
+            return str(held[0])
     return ""
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 import autotrack
+from autotrack.backends.housekeeping import housekeeper
 from tests.plugins.torch.loops import Net, steps, textbook, values
 
 
 def only_run():
     autotrack.disable()
+    assert housekeeper.wait_idle(60)
     (run,) = autotrack.runs()
     return run
 
