@@ -107,8 +107,9 @@ class _Folds:
         self._live = live
         self._failures: list[str] = []
 
-    def starts(self, frame: FrameType) -> None:
-        """See ``tasks.Receiver``."""
+    def starts(self, frame: FrameType) -> bool:
+        """See ``tasks.Receiver``; an estimator that is fitted between them may have tasks of its own."""
+        return frame.f_globals.get("__name__") == "sklearn.model_selection._validation"
 
     def result(self, index: int, value: Any) -> None:
         """See ``tasks.Receiver``."""

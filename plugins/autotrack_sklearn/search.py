@@ -36,6 +36,7 @@ class Searches:
     def __init__(self, integration: str, tasks: Tasks) -> None:
         self._integration = integration
         self._tasks = tasks
+        self._fitting: set[int] = set()  # ids of the searches that are being fitted
         self._summaries: weakref.WeakKeyDictionary[autotrack.Run, int] = weakref.WeakKeyDictionary()
 
     @contextmanager
@@ -48,7 +49,7 @@ class Searches:
         assert scope is not None
         if _is_search(estimator):
             candidates = Candidates(run, autotrack.current_settings().max_children)
-            with self._tasks.watched(candidates):
+            with self._tasks.watched(candidates), self._fit_of(estimator):
                 yield functools.partial(self._finish, candidates, estimator)
         elif _is_transparent(estimator):
             self._tasks.open[scope] = run
@@ -64,11 +65,21 @@ class Searches:
         scope = autotrack.current_scope() if self._tasks.open else None
         run = None if scope is None else self._tasks.open.get(scope)
         if _is_search(call.instance):
+            if id(call.instance) in self._fitting:  # its class calls super().fit, as Halving's do
+                return None
             if run is None or scope is None:
                 return self._summarize(call.instance)
             del self._tasks.open[scope]  # of several searches in one training the first makes the children
             return self._record(run, call.instance)
         return None if run is None or _is_transparent(call.instance) else self._closed()
+
+    @contextmanager
+    def _fit_of(self, search: Any) -> Iterator[None]:
+        self._fitting.add(id(search))
+        try:
+            yield
+        finally:
+            self._fitting.discard(id(search))
 
     def _closed(self) -> Steps:
         """Searches within this are inner ones."""
@@ -79,6 +90,8 @@ class Searches:
         with autotrack.ignored_training(self._integration), self.within(run, search) as finish:
             outcome = yield
         finish(outcome)
+        if outcome.exception is None and "best_score_" in vars(search):  # of the outermost fit it is taken anyway
+            run.capture(metrics={"best_score": folds.as_float(vars(search)["best_score_"])})
 
     def _finish(self, candidates: Candidates, search: Any, outcome: autotrack.Outcome) -> None:
         with autotrack.protect("recording a search", self._integration):
@@ -92,7 +105,8 @@ class Searches:
                 candidates.run.capture_file("cv_results.csv", cv_results.as_csv(results))
 
     def _summarize(self, search: Any) -> Steps:
-        outcome = yield
+        with autotrack.ignored_training(self._integration), self._fit_of(search):
+            outcome = yield
         run = autotrack.active_run()
         if outcome.exception is not None or run is None:
             return
@@ -125,11 +139,7 @@ def _capture_best(candidates: Candidates, search: Any) -> None:
         facts["best_child"] = candidates.child_id(facts["best_index"])
     best = vars(search).get("best_params_")
     params = {f"best_{name}": value for name, value in best.items()} if isinstance(best, Mapping) else {}
-    metrics = {
-        key: folds.as_float(vars(search)[attribute])
-        for key, attribute in (("best_score", "best_score_"), ("refit_time", "refit_time_"))
-        if attribute in vars(search)
-    }
+    metrics = {"refit_time": folds.as_float(vars(search)["refit_time_"])} if "refit_time_" in vars(search) else {}
     candidates.run.capture(params=params, changed=list(params), metrics=metrics, facts={"search": facts})
 
 
@@ -170,22 +180,20 @@ class Candidates:
 
     # ---- while the search runs ----------------------------------------------------------------------------------
 
-    def starts(self, frame: FrameType) -> None:
-        """See ``tasks.Receiver``; the frame is that of ``evaluate_candidates``."""
+    def starts(self, frame: FrameType) -> bool:
+        """See ``tasks.Receiver``; the frame meant is that of ``evaluate_candidates``."""
         known = frame.f_locals
-        params, splits = known.get("candidate_params"), known.get("n_splits")
+        params, splits, more = (known.get(name) for name in ("candidate_params", "n_splits", "more_results"))
         if not isinstance(params, list) or not isinstance(splits, int) or splits < 1:
-            params, splits = [], 1
-        more = known.get("more_results")
+            return False
         numbers = self.run.reserve_children(len(params))
         self._rounds.append(_Round(numbers, params, splits, more if isinstance(more, Mapping) else {}))
+        return True
 
     def result(self, index: int, value: Any) -> None:
         """See ``tasks.Receiver``."""
         group = self._rounds[-1]
         place, split = divmod(index, group.splits)
-        if place >= len(group.params):
-            return
         found = group.folds.setdefault(place, {})
         now = time.monotonic()
         if not found and isinstance(value, Mapping):
@@ -201,9 +209,8 @@ class Candidates:
         """See ``tasks.Receiver``."""
         group = self._rounds[-1]
         place = index // group.splits
-        if place < len(group.params):
-            group.folds.setdefault(place, {})
-            group.errors[place] = error
+        group.folds.setdefault(place, {})
+        group.errors[place] = error
 
     def _write(self) -> None:
         done, self._done = self._done, []

@@ -27,8 +27,8 @@ Steps = Generator[None, autotrack.Outcome, None]
 class Receiver(Protocol):
     """Who wants to know what tasks return."""
 
-    def starts(self, frame: FrameType) -> None:
-        """Tasks are about to run; ``frame`` is the code of scikit-learn's that waits for them."""
+    def starts(self, frame: FrameType) -> bool:
+        """Tasks are about to run, and ``frame`` is the code that waits for them. Whether they are the ones meant."""
         ...
 
     def result(self, index: int, value: Any) -> None:
@@ -102,11 +102,12 @@ class Tasks:
     def _on_call(self, call: autotrack.Call) -> Steps | None:
         scope = autotrack.current_scope()
         receiver = None if scope is None else self._receivers.get(scope)
-        return None if scope is None or receiver is None else self._call(call, scope, receiver)
+        if scope is None or receiver is None or not receiver.starts(_waiting()):
+            return None
+        return self._call(call, scope, receiver)
 
     def _call(self, call: autotrack.Call, scope: autotrack.Scope, receiver: Receiver) -> Steps:
         tasks = _Tasks(receiver, autotrack.Scope(None, self._integration, scope))
-        receiver.starts(_waiting())
         self._running[scope] = self._of_parallel[id(call.instance)] = tasks
         try:
             outcome = yield

@@ -71,10 +71,10 @@ def test_a_search_over_a_transformed_target(tracked):
 
 
 INNER = {
-    "stacking": (lambda: StackingClassifier([("a", search()), ("b", GaussianNB())], cv=2), 1),
+    "stacking": (lambda: StackingClassifier([("a", search()), ("b", GaussianNB())], cv=2), 3),  # and two folds
     "voting": (lambda: VotingClassifier([("a", search()), ("b", search())]), 2),
     "bagging": (lambda: BaggingClassifier(search(), 3), 3),
-    "boosting": (lambda: AdaBoostClassifier(DecisionTreeSearch(), n_estimators=2), 2),
+    "boosting": (lambda: AdaBoostClassifier(TreeSearch(), n_estimators=2), 2),
     "calibrated": (lambda: CalibratedClassifierCV(search(), cv=2), 2),
     "one against the rest": (lambda: OneVsRestClassifier(search()), 3),
     "ensemble in a pipeline": (lambda: make_pipeline(StandardScaler(), BaggingClassifier(search(), 2)), 2),
@@ -82,14 +82,18 @@ INNER = {
 }
 
 
-class DecisionTreeSearch(GridSearchCV):
+class TreeSearch(GridSearchCV):
     """One that boosting can use: it takes weights."""
 
-    def __init__(self, estimator=None, param_grid=None):
+    def __init__(self):
         super().__init__(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}, cv=2)
 
     def fit(self, X, y, sample_weight=None):
         return super().fit(X, y, sample_weight=sample_weight)
+
+    @classmethod
+    def _get_param_names(cls):
+        return []
 
 
 class Wrapping(ClassifierMixin, BaseEstimator):
@@ -139,7 +143,7 @@ def test_a_search_in_the_folds_of_a_cross_validation(tracked, backend):
 
 
 def test_of_two_searches_in_one_training_the_first_makes_the_children(tracked):
-    make_pipeline(SelectFromModel(LogisticRegression()), search()).fit(X, y)
+    make_pipeline(SelectFromModel(LogisticRegression(max_iter=500)), search()).fit(X, y)
     assert len(only().children) == 3
 
     class Twice(ClassifierMixin, BaseEstimator):
