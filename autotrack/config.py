@@ -230,7 +230,7 @@ def default_experiment() -> str:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     file = getattr(main, "__file__", None)
-    if spec is not None and not is_installed(getattr(spec, "origin", None)):
+    if spec is not None and spec.name != "__main__" and not is_installed(getattr(spec, "origin", None)):
         return str(spec.name).removesuffix(".__main__")
     if file and file != "<stdin>" and not is_installed(file):
         path = Path(file)  # of a zip or a folder that is run, __main__.py is not what it is called

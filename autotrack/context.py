@@ -104,9 +104,10 @@ def _task() -> Any:
 
 
 def _of_another_task(run: RunLike) -> bool:
-    opener = _tasks.get(run, lambda: None)()
-    here = None if opener is None else _task()
-    return here is not None and here is not opener and not opener.done()
+    opener = _tasks[run]() if run in _tasks else None
+    if opener is None or opener.done():
+        return False
+    return _task() not in (None, opener)
 
 
 def explicit_runs() -> list[RunLike]:
@@ -145,8 +146,7 @@ def run_here() -> RunLike | None:
         if scope.run is not None and not scope.run.ended:
             return scope.run
         scope = scope.parent
-    run = _ongoing.get()
-    return run if run is not None and not run.ended else _last.get()
+    return _last.get()
 
 
 def finished_run(run: RunLike) -> None:

@@ -6,6 +6,7 @@ before the capture does still gets everything.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ class ProcessFacts:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may train while its thread is in here
         self._facts: dict[str, Any] = {}
         self._code: dict[str, bytes] = {}
         self._waiting: list[Run] = []  # runs that get what is still to come
@@ -65,7 +66,9 @@ class ProcessFacts:
         with self._lock:
             if self._state == "new":
                 self._state = "capturing"
-                self._folder, self._script = Path().absolute(), entry_script()  # where it started; it may move on
+                with contextlib.suppress(FileNotFoundError):  # the working folder was deleted
+                    self._folder = Path().absolute()  # where it started; it may move on
+                self._script = entry_script()
                 housekeeper.submit(self._capture)
             if self._state == "capturing":
                 self._waiting.append(run)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-import threading
 import time
 
 from autotrack import context, guard, models, plugins
@@ -63,7 +62,6 @@ class Session:
         self._error_before = _uncaught()
         self.closing = False
         self.error: BaseException | None = None  # that ends this process
-        self._lock = threading.Lock()
         self._last_start = 0
         self._series = SeriesRuns(self._open_series)
         self._register_formats()
@@ -168,10 +166,12 @@ class Session:
             sys.stderr.write(f"autotrack: recording to {where} (autotrack.runs() lists the runs)\n")
 
     def _start(self) -> float:
-        """Now; a millisecond of its own for each run of this process, so that their ids sort by start."""
-        with self._lock:
-            self._last_start = max(int(time.time() * 1000), self._last_start + 1)
-            return (self._last_start + 0.5) / 1000
+        """Now; a millisecond of its own for each run of a thread, so that their ids sort by start.
+
+        Without a lock: a signal handler that trains, or a fork, must not find it taken.
+        """
+        start = self._last_start = max(int(time.time() * 1000), self._last_start + 1)
+        return (start + 0.5) / 1000
 
     def _verify(self) -> None:
         """Somebody may have taken our wrappers away, as MLflow does when it is switched off."""

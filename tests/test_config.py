@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,14 @@ def test_experiment_of_a_module(project: Path):
     (package / "__main__.py").write_text(SAY)
     assert say(project, "-m", "pack.train") == "pack.train"
     assert say(project, "-m", "pack") == "pack"
+
+
+def test_experiment_of_a_zip_or_a_folder_that_is_run_is_its_name(project: Path):
+    (project / "app").mkdir()
+    (project / "app" / "__main__.py").write_text(SAY)
+    zipapp.create_archive(project / "app", project / "packed.pyz")
+    assert say(project, "app") == "app"
+    assert say(project, "packed.pyz") == "packed"
 
 
 def test_experiment_without_a_script_is_the_folder_or_the_git_root(project: Path):

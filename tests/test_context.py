@@ -217,6 +217,35 @@ def test_a_run_opened_by_a_task_is_not_its_siblings():
     assert asyncio.run(main()) == "outer"
 
 
+def test_tasks_that_each_open_a_run_are_no_parents_of_each_other():
+    async def opens(name):
+        outer = context.explicit_run()
+        run = opened(name)
+        await asyncio.sleep(0.01)
+        seen = context.explicit_run()
+        run.end()
+        return outer, seen is run
+
+    async def main():
+        return await asyncio.gather(*(opens(name) for name in "abc"))
+
+    assert asyncio.run(main()) == [(None, True)] * 3
+
+
+def test_a_run_that_a_task_left_open_is_the_fallback_when_the_task_is_over():
+    """Each cell of a notebook is a task of its own."""
+
+    async def cell():
+        return opened("first cell") if context.explicit_run() is None else context.explicit_run().name
+
+    async def kernel():
+        await asyncio.create_task(cell())
+        return await asyncio.create_task(cell())
+
+    assert asyncio.run(kernel()) == "first cell"
+    assert context.explicit_run().name == "first cell"
+
+
 def test_the_last_run_is_this_contexts_before_the_processs():
     mine, other = FakeRun("mine"), FakeRun("other")
     context.finished_run(mine)

@@ -1,5 +1,6 @@
 """The handle of a run: what is logged is read back, one odd value costs no other, and an ended run keeps its status."""
 
+import asyncio
 import json
 import math
 import threading
@@ -264,6 +265,7 @@ class Unprintable(Exception):
     [
         (ValueError("bad: value"), "failed"), (KeyboardInterrupt(), "interrupted"), (SystemExit(0), "finished"),
         (SystemExit(2), "failed"), (Unprintable(), "failed"), (MemoryError(), "failed"), (None, "finished"),
+        (GeneratorExit(), "interrupted"), (asyncio.CancelledError(), "interrupted"), (TimeoutError(), "failed"),
     ],
     ids=lambda value: type(value).__name__ + (str(value.code) if isinstance(value, SystemExit) else ""),
 )  # fmt: skip
