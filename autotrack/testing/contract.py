@@ -88,9 +88,13 @@ def function_at(owner: Any, name: str) -> Any:
 
 
 def is_patched(owner: Any, name: str) -> bool:
-    """Whether a wrapper of ours is on top, or the function's code is swapped."""
+    """Whether a wrapper of ours, or its decorator, is on top, or the function's code is swapped."""
     function = function_at(owner, name)
-    return is_ours(function) or getattr(getattr(function, "__code__", None), "co_filename", "") == SHIM
+    return (
+        is_ours(function)
+        or is_ours(getattr(function, "__wrapped__", None))
+        or getattr(getattr(function, "__code__", None), "co_filename", "") == SHIM
+    )
 
 
 def same(rule: str, before: dict[str, Any], after: dict[str, Any], when: str) -> None:

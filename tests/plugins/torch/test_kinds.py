@@ -1,4 +1,4 @@
-"""Loops of all kinds: accumulation, mixed precision, closures, checkpointing, compilers, accelerate, several processes."""
+"""Loops of all kinds: accumulation, mixed precision, closures, checkpointing, accelerate, several processes."""
 
 import copy
 import io
@@ -26,7 +26,7 @@ def test_accumulation_with_a_scaler_and_autocast(tracked):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     losses = []
-    for epoch in range(2):
+    for _ in range(2):
         for number, (X, y) in enumerate(DataLoader(data(32), batch_size=8)):
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss = functional.cross_entropy(model(X), y) / 2
