@@ -13,6 +13,8 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import extract, folds
+from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.predictions import Predictions, Trained, caller
 from autotrack_sklearn.tasks import Tasks
 
 Steps = Generator[None, autotrack.Outcome, None]
@@ -31,9 +33,14 @@ class CrossValidations:
     """Records cross-validations; one per integration."""
 
     def __init__(
-        self, integration: str, tasks: Tasks, capture_before: Callable[[autotrack.Run, autotrack.Call], None]
+        self,
+        integration: str,
+        tasks: Tasks,
+        capture_before: Callable[[autotrack.Run, autotrack.Call], None],
+        predictions: Predictions,
     ) -> None:
         """``capture_before(run, call)`` records an estimator and the data of a call of its ``fit``."""
+        self._predictions = predictions
         self._integration = integration
         self._tasks = tasks
         self._capture_before = capture_before
@@ -73,6 +80,9 @@ class CrossValidations:
                     facts.update(record(run, outcome.value, given) if record is not None else {})
                 facts["fits"] = receiver.count
                 run.capture(facts={"cross_validation": facts})
+                if function == "cross_val_predict" and outcome.exception is None:
+                    data = argument_name(caller(), 1, "X")
+                    self._predictions.made(outcome.value, Trained(run).predicted(given.get("method", "predict"), data))
                 receiver.tell_failures()
             training.end(outcome.exception)
 

@@ -22,7 +22,7 @@ from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.crossval import CrossValidations
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
-from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller
+from autotrack_sklearn.predictions import Predictions, Trained, caller
 from autotrack_sklearn.scores import Scores
 from autotrack_sklearn.search import Searches
 from autotrack_sklearn.tasks import Tasks
@@ -48,7 +48,7 @@ class SklearnIntegration(autotrack.Integration):
         self._scores = Scores(self._predictions)
         self._tasks = Tasks(self.name)
         self._searches = Searches(self.name, self._tasks)
-        self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before)
+        self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before, self._predictions)
         self._making = threading.local()  # depth of nested __init_subclass__ calls
 
     # ---- patches ------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class SklearnIntegration(autotrack.Integration):
         """Scores will be looked for by the model, and by what ``fit_predict`` returned."""
         self._predictions.trained(call.instance, trained)
         if result is not call.instance:
-            self._predictions.made(result, Prediction(trained, "fit_predict", trained.name))
+            self._predictions.made(result, trained.predicted("fit_predict", trained.name))
 
     def _capture_before(self, run: autotrack.Run, call: autotrack.Call) -> None:
         with autotrack.protect("reading an estimator's parameters", self.name):
@@ -228,7 +228,7 @@ class SklearnIntegration(autotrack.Integration):
         self._lineage.made(args[0], result)
         trained = self._predictions.model(args[0])
         if trained is not None:  # clusterings and projections are scored by what they make of data
-            self._predictions.derived(result, Prediction(trained, "transform", ""))
+            self._predictions.derived(result, trained.predicted("transform", ""))
 
     # ---- partial_fit --------------------------------------------------------------------------------------------
 

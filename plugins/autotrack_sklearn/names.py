@@ -6,12 +6,12 @@ of scikit-learn's scorers: ``f1_macro``, ``roc_auc_ovr_weighted``, ``fbeta_beta_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from inspect import Parameter
+from collections.abc import Mapping
 from typing import Any
 
 _PLAIN = ("multi_class", "average", "weights", "multioutput", "average_method")  # their value alone says it
 _NO_PART = frozenset({"zero_division", "output_dict", "digits", "raw_values", "random_state", "scale_by_half"})
+_DATA = 2  # the first two arguments are truth and prediction
 _MAX_CLASSES = 20  # of a report; further ones are left out
 
 
@@ -24,14 +24,19 @@ def number(value: Any) -> float | None:
     return None
 
 
-def scores_of(
-    function: str, parameters: Iterable[Parameter], given: Mapping[str, Any], result: Any
-) -> dict[str, float]:
-    """By name, the numbers that a function of ``sklearn.metrics`` returned; empty where it returned arrays."""
+def scores_of(function: str, defaults: Mapping[str, Any], given: Mapping[str, Any], result: Any) -> dict[str, float]:
+    """By name, the numbers that a function of ``sklearn.metrics`` returned; empty where it returned arrays.
+
+    Args:
+        function: Name of the function.
+        defaults: Defaults of its parameters, by name.
+        given: Arguments that it was given, by name.
+        result: What it returned.
+    """
     value = number(result)
     if value is not None:
-        defaults = {parameter.name: parameter.default for parameter in parameters}
-        return {_name(function, given, defaults): value}
+        plain = len(given) <= _DATA
+        return {function.removesuffix("_score") if plain else _name(function, given, defaults): value}
     if function == "classification_report" and isinstance(result, dict):
         return _of_report(result)
     several = _SEVERAL.get(function)

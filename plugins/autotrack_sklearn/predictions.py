@@ -37,17 +37,25 @@ class Trained:
         histories: What of its histories was recorded.
     """
 
-    __slots__ = ("data", "histories", "name", "run", "step")
+    __slots__ = ("_predictions", "data", "histories", "name", "run", "step")
 
     def __init__(self, run: autotrack.Run, data: Any = None, name: str = "", warm: bool = False) -> None:
         self.run = run
         self.name = name
         self.step = 0 if warm else None
         self.histories = Growing(keep=warm)
+        self._predictions: dict[tuple[str, str], Prediction] = {}
         try:
             self.data: Any = weakref.ref(data)
         except TypeError:
             self.data = _nothing
+
+    def predicted(self, method: str, data: str) -> Prediction:
+        """What a method returns on data of this name: one object for all calls."""
+        found = self._predictions.get((method, data))
+        if found is None:
+            found = self._predictions[method, data] = Prediction(self, method, data)
+        return found
 
     def called(self, data: Any, name: str) -> str:
         """What data is called: as at the training, if it is the training data, else ``name``."""
@@ -65,17 +73,17 @@ class Prediction:
         model: The model; None for one that no run of this process recorded.
         method: ``predict``, ``predict_proba``, …
         data: What the caller calls the data that was predicted on, or "".
-        drawn: Whether figures of it were thought of.
     """
 
-    __slots__ = ("data", "drawn", "method", "model")
+    __slots__ = ("data", "method", "model")
 
     def __init__(self, model: Trained | None, method: str, data: str) -> None:
         self.model = model
         self.method = method
         self.data = data
-        self.drawn = False
 
+
+_OF_NOBODY = Prediction(None, "", "")
 
 _recent: ContextVar[dict[int, Prediction] | None] = ContextVar("autotrack_sklearn_recent", default=None)
 
@@ -101,7 +109,7 @@ class Predictions:
             for name in _FITTED_PREDICTIONS:
                 output = vars(part).get(name)
                 if output is not None:
-                    self._outputs.keep(output, Prediction(trained, name, trained.name))
+                    self._outputs.keep(output, trained.predicted(name, trained.name))
 
     def model(self, estimator: Any) -> Trained | None:
         """What is known of an estimator."""
@@ -112,23 +120,23 @@ class Predictions:
         if not args:
             return
         trained = self._models.get(args[0])
-        data = ""
-        if trained is not None:  # of a model that no run recorded it is enough to know that no run did
-            frame = caller()
-            if not of_sklearn(frame):
-                given = args[1] if len(args) > 1 else kwargs.get("X")
-                data = trained.called(given, argument_name(frame, 0, "X", method))
-        self.made(result, Prediction(trained, method, data))
+        if trained is None:  # of a model that no run recorded it is enough to know that no run did
+            self.made(result, _OF_NOBODY)
+            return
+        given = args[1] if len(args) > 1 else kwargs.get("X")
+        data = trained.called(given, argument_name(caller(), 0, "X", method))
+        self.made(result, trained.predicted(method, data))
 
     def made(self, result: Any, prediction: Prediction) -> None:
         """Remember a prediction: itself, and in this context as the most recent one of its length."""
         self._outputs.keep(result, prediction)
         length = rows(result)
         if length:
-            recent = _recent.get()
-            if recent is None or (len(recent) >= _MAX_LENGTHS and length not in recent):
-                recent = {}
-            _recent.set({**recent, length: prediction})
+            recent = _recent.get() or {}
+            if recent.get(length) is not prediction:
+                if len(recent) >= _MAX_LENGTHS and length not in recent:
+                    recent = {}
+                _recent.set({**recent, length: prediction})
 
     def derived(self, result: Any, prediction: Prediction) -> None:
         """Remember what was made of a prediction: the points of a curve, say."""

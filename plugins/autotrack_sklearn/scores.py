@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import time
 import weakref
 from collections.abc import Generator, Mapping
@@ -73,16 +74,17 @@ class Scores:
         if outcome.exception is not None:
             return
         function = call.original.__name__
-        parameters = _parameters(self._functions[function])
-        given = {parameter.name: value for parameter, value in zip(parameters, call.args, strict=False)}
+        defaults = _defaults(self._functions[function])
+        given = dict(zip(defaults, call.args, strict=False))
         given.update(call.kwargs)
-        truth, predicted = (given.get(parameter.name) for parameter in parameters[:2])
+        first, second = itertools.islice(defaults, 2)
+        truth, predicted = given.get(first), given.get(second)
         prediction = self._predictions.of(predicted) or self._predictions.of(truth)
         if prediction is not None:
             for points in outcome.value if function in _CURVES else ():
                 self._predictions.derived(points, prediction)
             self._draw(prediction, truth, predicted)
-        scores = names.scores_of(function, parameters, given, outcome.value)
+        scores = names.scores_of(function, defaults, given, outcome.value)
         if not scores:
             return
         if prediction is not None:
@@ -94,7 +96,7 @@ class Scores:
             return
         run = autotrack.run_here()
         if run is not None:
-            data = argument_name(caller(), 0, parameters[0].name)
+            data = argument_name(caller(), 0, first)
             self._record(run, scores, data, _BY_ORDER)
 
     def on_score(self, call: autotrack.Call) -> Steps | None:
@@ -139,9 +141,8 @@ class Scores:
 
     def _draw(self, prediction: Prediction, truth: Any, predicted: Any) -> None:
         """Keep what truth and prediction show together; again where it was some time ago, since the last one counts."""
-        if prediction.model is None or prediction.drawn:
+        if prediction.model is None:
             return
-        prediction.drawn = True
         run = prediction.model.run
         suffix = f"_on_{prediction.data}" if prediction.data else ""
         drawn = self._drawn.setdefault(run, {})
@@ -183,5 +184,6 @@ class Scores:
 
 
 @functools.cache
-def _parameters(function: FunctionType) -> tuple[inspect.Parameter, ...]:
-    return tuple(inspect.signature(function).parameters.values())
+def _defaults(function: FunctionType) -> dict[str, Any]:
+    """Names of the parameters, in their order, with their defaults."""
+    return {parameter.name: parameter.default for parameter in inspect.signature(function).parameters.values()}

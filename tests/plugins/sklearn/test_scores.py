@@ -26,7 +26,7 @@ from sklearn.metrics import (
     roc_curve,
     silhouette_score,
 )
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score, cross_validate, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -369,3 +369,20 @@ class Warning_(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         warnings.warn("mine", UserWarning, stacklevel=2)
         return numpy.zeros(len(X))
+
+
+def test_cross_validated_predictions_are_scored_for_their_run(tracked):
+    predicted = cross_val_predict(GaussianNB(), X, y, cv=3)
+    fitted()
+    value = accuracy_score(y, predicted)
+    newer, older = autotrack.runs()
+    assert points("accuracy_on_X", older) == [value]
+    assert "accuracy_on_X" not in newer.metrics
+
+
+def test_what_a_cross_validation_scores_is_its_own(tracked):
+    found = cross_validate(GaussianNB(), X, y, cv=3, scoring=["accuracy", "f1"])
+    values = cross_val_score(GaussianNB(), X, y, cv=3)
+    for run in autotrack.runs():
+        assert not [name for name in run.metrics if "_on_" in name or name in ("accuracy", "f1", "score")]
+    assert len(found["test_f1"]) == len(values) == 3
