@@ -146,7 +146,8 @@ def run_here() -> RunLike | None:
         if scope.run is not None and not scope.run.ended:
             return scope.run
         scope = scope.parent
-    return _last.get()
+    run = _ongoing.get()
+    return run if run is not None and not run.ended else _last.get()
 
 
 def finished_run(run: RunLike) -> None:

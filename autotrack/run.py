@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from autotrack import context, models
 from autotrack.backends.base import safe_path
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.children import ChildRun
 from autotrack.errors import ArtifactPathError, ModelError
 from autotrack.guard import guarded
@@ -364,6 +365,17 @@ class Run(Recording):
         """Keep a small file that an integration made, under ``artifacts/<name>``."""
         if not self._off:
             self._store(safe_path(name), content)
+
+    @guarded("storing a figure")
+    def capture_figure(self, name: str, content: bytes) -> None:
+        """Keep a figure as data, under ``artifacts/figures/<name>``; it is written soon, off this thread."""
+        if self._allowance.files and not self._off:
+            path = safe_path(PurePosixPath("figures", name))
+            housekeeper.submit(partial(self._keep_figure, path, content))
+
+    @guarded("storing a figure")
+    def _keep_figure(self, path: PurePosixPath, content: bytes) -> None:
+        self._store(path, content)
 
     def refuses_model(self, model: Any, duration: float) -> str:
         """Why ``capture_model`` would not save a model, in words; empty where it would.

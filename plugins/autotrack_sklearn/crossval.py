@@ -81,8 +81,8 @@ class CrossValidations:
                 facts["fits"] = receiver.count
                 run.capture(facts={"cross_validation": facts})
                 if function == "cross_val_predict" and outcome.exception is None:
-                    data = argument_name(caller(), 1, "X")
-                    self._predictions.made(outcome.value, Trained(run).predicted(given.get("method", "predict"), data))
+                    made = Trained(run).predicted(given.get("method", "predict"), argument_name(caller(), 1, "X"))
+                    self._predictions.made(outcome.value, made)
                 receiver.tell_failures()
             training.end(outcome.exception)
 

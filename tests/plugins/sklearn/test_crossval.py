@@ -165,7 +165,7 @@ def test_folds_that_fail_are_noted(tracked):
 
 
 def test_a_fold_that_raises_ends_the_run_with_the_users_error(tracked):
-    with pytest.raises(ValueError, match="^not this one$"):
+    with pytest.raises(ValueError, match=r"^not this one$"):
         cross_validate(Picky(), X, y, cv=KFold(3), error_score="raise")
     run = only()
     assert (run.status, run.error.message) == ("failed", "not this one")

@@ -256,7 +256,7 @@ def test_a_callable_of_several_metrics_with_a_failing_candidate(tracked):
 
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
 def test_a_search_that_raises_keeps_what_was_done(tracked, backend):
-    with joblib.parallel_config(backend, n_jobs=2), pytest.raises(ValueError, match="^always fails") as caught:
+    with joblib.parallel_config(backend, n_jobs=2), pytest.raises(ValueError, match=r"^always fails") as caught:
         GridSearchCV(Picky(), {"how": ["well", "well", "always", "well"]}, cv=3, error_score="raise", n_jobs=2).fit(
             X, y
         )
