@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import Case, Found, Turn, added, bench, emit, emit_ratio
 
-SEARCHES = 2
+SEARCHES = 1
 PAUSE = 0.05
 """Seconds of rest after each, for what a tracker still does beside the work."""
 
@@ -90,4 +90,4 @@ def report(found: Found) -> None:
 
 
 if __name__ == "__main__":
-    bench(CASES, report, rounds=7, seconds=75)
+    bench(CASES, report, rounds=9, seconds=75)

@@ -2,7 +2,7 @@
 
 One and three threads run pure Python beside the calling one, so that they want the interpreter lock all the time. A
 call that gives the lock up, as every write to a file does, may wait for it. Each tracker (trackers.py says by which
-call) makes up to 200 calls, as many as half a second holds; the mean of a call is taken.
+call) makes up to 2,000 calls, as many as half a second holds; the mean of a call is taken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from common import Case, Found, Turn, bench, emit
 from trackers import TRACKERS, Tracker
 
-CALLS = 200
+CALLS = 2_000
 LONGEST = 0.5
 THREADS = (1, 3)
 
