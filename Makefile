@@ -4,13 +4,18 @@ PYTHON ?= python3
 DEMO := .venv-demo/bin
 DEV := .venv/bin
 
-.PHONY: demo test quick lint bench docs clean
+.PHONY: demo test matrix quick lint bench docs clean
 
 demo: .venv-demo/ready
 	$(DEMO)/autotrack demo
 
 test: lint
 	$(DEV)/pytest -n 2
+	$(DEV)/python tests/matrix.py
+
+# the quick tests on the other Pythons of this machine, and on the oldest scikit-learn
+matrix: .venv/ready
+	$(DEV)/python tests/matrix.py
 
 quick: lint
 	$(DEV)/pytest -n 2 -m "not slow"
@@ -46,4 +51,4 @@ docs: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo autotrack-demo site
+	rm -rf .venv .venv-demo .venv-matrix autotrack-demo site

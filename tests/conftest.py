@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ from autotrack.testing.fixtures import tracked  # noqa: F401  a fixture is found
 os.environ["AUTOTRACK_STRICT"] = "1"
 for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOTRACK_MODELS"):
     os.environ.pop(name, None)
+
+# tests/plugins/<framework> is left out where the framework is not installed, as in most rows of tests/matrix.py.
+MISSING = [folder.name for folder in Path(__file__).parent.glob("plugins/[a-z]*/") if find_spec(folder.name) is None]
+collect_ignore = [f"plugins/{name}" for name in MISSING]
+
+
+def pytest_report_header() -> str:
+    return f"left out, not installed: {', '.join(MISSING)}" if MISSING else ""
 
 
 @pytest.fixture

@@ -20,7 +20,18 @@ class ByIdentity(Generic[T]):
         return len(self._known)
 
     def keep(self, thing: Any, value: T) -> None:
-        """Remember ``value`` for ``thing``. Lists and the like cannot be referred to weakly: they stay unknown."""
+        """Remember ``value`` for ``thing``. Lists and the like cannot be referred to weakly: they stay unknown.
+
+        An array that is a view of the whole of another (a transposed one) is remembered with that one: numpy
+        calls that one the base of the array's own views.
+        """
+        self._keep(thing, value)
+        if type(thing).__module__ == "numpy":
+            base: Any = getattr(thing, "base", None)
+            if type(base) is type(thing) and base.size == thing.size:
+                self._keep(base, value)
+
+    def _keep(self, thing: Any, value: T) -> None:
         known, number = self._known, id(thing)
         try:
             known[number] = weakref.ref(thing, lambda _: known.pop(number, None) and None), value

@@ -67,5 +67,7 @@ TRUSTED: frozenset[str] = frozenset(
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
+        "sklearn.utils._metadata_requests.MetadataRequest",  # up to 1.5 in every search
+        "sklearn.utils._metadata_requests.MethodMetadataRequest",
     }
 )

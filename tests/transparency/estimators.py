@@ -77,16 +77,17 @@ def _datasets() -> dict[str, Callable[[], tuple[Any, ...]]]:
 def make(name: str) -> BaseEstimator:
     """A fresh estimator of a class, small enough to be fitted quickly."""
     cls = dict(all_estimators())[name]
-    if name in _REQUIRED:
-        return cls(**_REQUIRED[name]())
     parameters = inspect.signature(cls.__init__).parameters
+    inner = "estimator" if "estimator" in parameters else "base_estimator"  # as older versions call it
+    if name in _REQUIRED:
+        return cls(**{inner if key == "estimator" else key: value for key, value in _REQUIRED[name]().items()})
     chosen = {key: value for key, value in _SMALL.items() if key in parameters}
     if "estimators" in parameters:
         regressor = name.endswith("Regressor")
         members = [Ridge(), Ridge(2.0)] if regressor else [LogisticRegression(), LogisticRegression(C=0.1)]
         chosen["estimators"] = [("one", members[0]), ("two", members[1])]
-    elif "estimator" in parameters and parameters["estimator"].default is inspect.Parameter.empty:
-        chosen["estimator"] = Ridge() if name.endswith("Regressor") else LogisticRegression()
+    elif inner in parameters and parameters[inner].default is inspect.Parameter.empty:
+        chosen[inner] = Ridge() if name.endswith("Regressor") else LogisticRegression()
     return cls(**chosen)
 
 

@@ -8,7 +8,7 @@ from autotrack_sklearn import curves
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.covariance import GraphicalLasso
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.ensemble import AdaBoostClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import AdaBoostRegressor, GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import ElasticNetCV, LassoCV, LinearRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -105,7 +105,7 @@ def test_the_rule_for_attributes_that_no_table_names(what, tracked):
 
 
 @pytest.mark.parametrize(
-    "estimator", [LinearRegression(), RandomForestClassifier(4), AdaBoostClassifier(n_estimators=4)], ids=repr
+    "estimator", [LinearRegression(), RandomForestClassifier(4), AdaBoostRegressor(n_estimators=4)], ids=repr
 )
 def test_no_importance_and_no_coefficient_is_a_history(estimator, tracked):
     estimator.fit(X, y)  # four features, four members

@@ -210,6 +210,8 @@ def test_curves_equal_the_fitted_attributes(what, tracked):
     estimator = make()
     run = run_of(estimator)
     for metric, attribute in names.items():
+        if not hasattr(estimator, attribute):
+            pytest.skip("not in this version")
         expected = [float(value) for value in getattr(estimator, attribute)]
         assert len(expected) > 1
         points = run.history(metric)[: len(expected)]
