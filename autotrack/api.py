@@ -37,6 +37,7 @@ __all__ = [
     "log_model",
     "log_params",
     "run_here",
+    "serve",
     "session_in_use",
     "set_tags",
     "start_run",
@@ -94,11 +95,16 @@ def enable(
     Raises:
         ConfigError: A setting has a value that cannot be used.
     """
-    global _session
-    settings = config.resolve(
-        store=store, experiment=experiment, integrations=integrations, mode=mode, models=models,
-        training_metrics=training_metrics,
+    _use(
+        config.resolve(
+            store=store, experiment=experiment, integrations=integrations, mode=mode, models=models,
+            training_metrics=training_metrics,
+        )
     )  # fmt: skip
+
+
+def _use(settings: Settings) -> None:
+    global _session
     with _lock:
         if _session is None:
             _session = Session(settings)
@@ -119,6 +125,20 @@ def enable(
                 integration.enable()
             else:
                 integration.disable()
+
+
+def serve(settings: Settings, session_id: str) -> None:
+    """Record in this worker process as the process does whose session that is. Done once; what a worker has enabled
+    for itself stays."""
+    with _lock:
+        if _session is None:
+            _use(settings)
+            assert _session is not None
+            _session.id = session_id
+            # Processes of multiprocessing run no exit handlers but its own.
+            from multiprocessing import util  # noqa: PLC0415  workers have it
+
+            util.Finalize(None, _at_exit, exitpriority=10)
 
 
 def disable() -> None:
