@@ -127,18 +127,28 @@ def _use(settings: Settings) -> None:
                 integration.disable()
 
 
-def serve(settings: Settings, session_id: str) -> None:
-    """Record in this worker process as the process does whose session that is. Done once; what a worker has enabled
-    for itself stays."""
+_serving = False
+
+
+def serve(settings: Settings, session_id: str) -> bool:
+    """Record in this worker process as the process does whose session that is.
+
+    False in a worker that has a session of its own, or was forked from a process that has: that one stays.
+    """
+    global _serving
     with _lock:
-        if _session is None:
+        if _session is not None and not _serving:
+            return False
+        if _session is None or (_session.settings, _session.id) != (settings, session_id):
             _use(settings)
             assert _session is not None
             _session.id = session_id
-            # Processes of multiprocessing run no exit handlers but its own.
+        if not _serving:  # processes of multiprocessing run no exit handlers but its own
             from multiprocessing import util  # noqa: PLC0415  workers have it
 
             util.Finalize(None, _at_exit, exitpriority=10)
+            _serving = True
+        return True
 
 
 def disable() -> None:

@@ -50,17 +50,20 @@ class WorkerContext:
     Whatever fails in here, the task runs. In the process that made it, nothing happens.
     """
 
-    __slots__ = ("_before", "_entered", "_given")
+    __slots__ = ("_after", "_entered", "_given")
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
         self._entered = False
-        self._before: Scope | None = None
+        self._after: Scope | None = None
 
     def __enter__(self) -> None:
         with guard.protect("a worker process"):
             if self._given["pid"] != os.getpid():
-                self._before = context.innermost()
+                self._after = context.innermost()
+                if api.serve(Settings(**self._given["settings"]), self._given["session"]):
+                    # A task that brings nothing along comes from a process that has been disabled since.
+                    self._after = _IDLE
                 self._entered = True
                 context.put_back(_scope(self._given))
 
@@ -68,12 +71,14 @@ class WorkerContext:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._entered:
-            context.put_back(self._before)
+            context.put_back(self._after)
+
+
+_IDLE = Scope(None, "a worker without a task", None)
 
 
 def _scope(given: dict[str, Any]) -> Scope | None:
     """The scope of the task, of this process's own making."""
-    api.serve(Settings(**given["settings"]), given["session"])
     if not given["run"]:
         return Scope(None, given["training"], None) if given["training"] else None
     return Scope(_run(given["run"], given["experiment"], os.getpid()), given["training"], None)
