@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from autotrack.reader import Point, RunList, RunRecord
     from autotrack.run import Run
     from autotrack.values import is_default, to_json
+    from autotrack.workers import WorkerContext, worker_context
 
 __version__ = "0.1.0"
 
@@ -82,6 +83,7 @@ _HOMES = {
     "autotrack.reader": ("Point", "RunList", "RunRecord"),
     "autotrack.run": ("Run",),
     "autotrack.values": ("is_default", "to_json"),
+    "autotrack.workers": ("WorkerContext", "worker_context"),
 }  # fmt: skip
 
 __all__ = [
@@ -108,6 +110,7 @@ __all__ = [
     "StoreError",
     "StoreVersionError",
     "Training",
+    "WorkerContext",
     "__version__",
     "active_run",
     "begin_training",
@@ -141,6 +144,7 @@ __all__ = [
     "start_run",
     "to_json",
     "training",
+    "worker_context",
 ]
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "log_model",
     "log_params",
     "run_here",
+    "serve",
     "session_in_use",
     "set_tags",
     "start_run",
@@ -94,11 +95,16 @@ def enable(
     Raises:
         ConfigError: A setting has a value that cannot be used.
     """
-    global _session
-    settings = config.resolve(
-        store=store, experiment=experiment, integrations=integrations, mode=mode, models=models,
-        training_metrics=training_metrics,
+    _use(
+        config.resolve(
+            store=store, experiment=experiment, integrations=integrations, mode=mode, models=models,
+            training_metrics=training_metrics,
+        )
     )  # fmt: skip
+
+
+def _use(settings: Settings) -> None:
+    global _session
     with _lock:
         if _session is None:
             _session = Session(settings)
@@ -119,6 +125,30 @@ def enable(
                 integration.enable()
             else:
                 integration.disable()
+
+
+_serving = False
+
+
+def serve(settings: Settings, session_id: str) -> bool:
+    """Record in this worker process as the process does whose session that is.
+
+    False in a worker that has a session of its own, or was forked from a process that has: that one stays.
+    """
+    global _serving
+    with _lock:
+        if _session is not None and not _serving:
+            return False
+        if _session is None or (_session.settings, _session.id) != (settings, session_id):
+            _use(settings)
+            assert _session is not None
+            _session.id = session_id
+        if not _serving:  # processes of multiprocessing run no exit handlers but its own
+            from multiprocessing import util  # noqa: PLC0415  workers have it
+
+            util.Finalize(None, _at_exit, exitpriority=10)
+            _serving = True
+        return True
 
 
 def disable() -> None:

@@ -34,6 +34,11 @@ class Integration:
         self._enabled = False
 
     @property
+    def enabled(self) -> bool:
+        """Whether it is to record, once its framework is there."""
+        return self._enabled
+
+    @property
     def status(self) -> str:
         """Whether it records, and if not why."""
         if self.name in guard.quarantined:

@@ -274,6 +274,11 @@ class Run(Recording):
         context.ongoing(self)
         self._resume()
 
+    def joined(self) -> None:
+        """This process adds to a run of another one: it does not end it, and every training here is a child."""
+        self._pid = 0
+        self._adopted = True
+
     def adopt(self) -> bool:
         """Whether this run, opened by hand, takes the training that begins now; the first one only."""
         with self._lock:

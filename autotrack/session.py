@@ -66,6 +66,23 @@ class Session:
         self._series = SeriesRuns(self._open_series)
         self._register_formats()
 
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment of runs that name none themselves."""
+        if not self._experiment:
+            self._experiment = self._facts.clean(default_experiment())  # a script's name may be telling
+        return self._experiment
+
+    def join(self, run_id: str, experiment: str) -> Run | None:
+        """A handle of a run (or child run) that another process began; None where this store has no folders."""
+        if not isinstance(self.backend, FileBackend):
+            return None
+        top, _, child = run_id.partition(".")
+        writer = self.backend.join_run(top)
+        run = Run(writer, "", experiment, child, allowance=self._allowance, clean=self._facts.clean)
+        run.joined()
+        return run
+
     def use(self, settings: Settings) -> None:
         """Change settings; runs that are open stay where they are."""
         if settings == self.settings:
@@ -139,7 +156,7 @@ class Session:
             run_id = new_run_id(self._start())
             begin = Begin(
                 name=name or f"{prefix}-{run_id.partition('-')[2][:6]}",
-                experiment=experiment or self._experiment,
+                experiment=experiment or self.experiment,
                 session=self.id,
                 parent=parent,
                 by=by,

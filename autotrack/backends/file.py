@@ -64,6 +64,14 @@ class FileBackend:
         writer.begin(begin)
         return writer
 
+    def join_run(self, run_id: str) -> FileRunWriter:
+        """A writer for a run that another process began, and ends; it has a file of its own."""
+        try:
+            self._prepare()
+        except OSError as error:
+            self.failed(error, 0, run_id)
+        return FileRunWriter(self, run_id, self._file_mode, joined=True)
+
     def source(self) -> FileSource:
         """The reading half."""
         return FileSource(self.root)
@@ -192,7 +200,7 @@ os.register_at_fork(after_in_child=_after_fork)
 class FileRunWriter:
     """The files of one run, as written by this process."""
 
-    def __init__(self, backend: FileBackend, run_id: str, file_mode: int) -> None:
+    def __init__(self, backend: FileBackend, run_id: str, file_mode: int, joined: bool = False) -> None:
         self.run_id = run_id
         self.dropped = 0
         self.folder = backend.root / "runs" / run_id
@@ -201,7 +209,7 @@ class FileRunWriter:
         self._journal = JournalWriter(self.folder / "journal", run_id, file_mode)
         self.start = self._journal.start
         self.elapsed = self._journal.elapsed
-        self._ended = False
+        self._ended = joined
         self._beat = 0.0
         self._pid = os.getpid()
 

@@ -20,6 +20,7 @@ from autotrack_sklearn import curves, extract, figures, training_metrics
 from autotrack_sklearn.callbacks import listening
 from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.crossval import CrossValidations
+from autotrack_sklearn.dumps import Dumps
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
 from autotrack_sklearn.predictions import Predictions, Trained, caller
@@ -36,7 +37,13 @@ class SklearnIntegration(autotrack.Integration):
     """Records trainings of scikit-learn estimators."""
 
     name = "sklearn"
-    modules = ("sklearn.base", "sklearn.metrics", "sklearn.utils.parallel", "sklearn.model_selection._validation")
+    modules = (
+        "sklearn.base",
+        "sklearn.metrics",
+        "sklearn.utils.parallel",
+        "sklearn.model_selection._validation",
+        "joblib.numpy_pickle",
+    )
     minimum = ("sklearn", "1.5")
 
     def __init__(self) -> None:
@@ -59,6 +66,7 @@ class SklearnIntegration(autotrack.Integration):
             "sklearn.metrics": self._scores.install,
             "sklearn.utils.parallel": self._tasks.install,
             "sklearn.model_selection._validation": self._cross_validations.install,
+            "joblib.numpy_pickle": Dumps(self._predictions).install,
         }
         if module.__name__ in others:
             others[module.__name__](module, patches)

@@ -1,0 +1,91 @@
+"""What a worker process needs to add to the runs of the process that gave it work.
+
+The parent makes a small description, which travels with each task; the worker enables itself by it when the first
+one comes, and takes its scope while the task runs. Nothing has to be installed or enabled there by hand. Records go
+to a file of the worker's own in the folder of the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import asdict, replace
+from types import TracebackType
+from typing import Any
+
+from autotrack import api, context, guard
+from autotrack.backends.file import FileBackend
+from autotrack.config import Settings
+from autotrack.context import Scope
+from autotrack.run import Run
+
+__all__ = ["WorkerContext", "worker_context"]
+
+
+def worker_context() -> dict[str, Any] | None:
+    """What tasks that are started here and now take along, in types that any pickle knows.
+
+    None where a worker can record nothing: nothing is enabled here, or the store is no folder.
+    """
+    session = api.session_in_use()
+    if session is None or not isinstance(session.backend, FileBackend):
+        return None
+    names = tuple(known.name for known in session.integrations if known.enabled)
+    run = api.active_run()
+    scope = context.training_scope()
+    settings = replace(session.settings, store=str(session.backend.root), integrations=names, announce=False)
+    return {
+        "pid": os.getpid(),
+        "session": session.id,
+        "settings": {**asdict(settings), "experiment": session.experiment},
+        "run": "" if run is None else run.id,
+        "experiment": "" if run is None else run.experiment,
+        "training": "" if scope is None else scope.integration,
+    }
+
+
+class WorkerContext:
+    """``with WorkerContext(given):`` round a task in a worker process; ``given`` is what ``worker_context`` made.
+
+    Whatever fails in here, the task runs. In the process that made it, nothing happens.
+    """
+
+    __slots__ = ("_after", "_entered", "_given")
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+        self._entered = False
+        self._after: Scope | None = None
+
+    def __enter__(self) -> None:
+        with guard.protect("a worker process"):
+            if self._given["pid"] != os.getpid():
+                self._after = context.innermost()
+                if api.serve(Settings(**self._given["settings"]), self._given["session"]):
+                    # A task that brings nothing along comes from a process that has been disabled since.
+                    self._after = _IDLE
+                self._entered = True
+                context.put_back(_scope(self._given))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._entered:
+            context.put_back(self._after)
+
+
+_IDLE = Scope(None, "a worker without a task", None)
+
+
+def _scope(given: dict[str, Any]) -> Scope | None:
+    """The scope of the task, of this process's own making."""
+    if not given["run"]:
+        return Scope(None, given["training"], None) if given["training"] else None
+    return Scope(_run(given["run"], given["experiment"], os.getpid()), given["training"], None)
+
+
+@functools.lru_cache(maxsize=64)
+def _run(run_id: str, experiment: str, pid: int) -> Run | None:
+    """A handle of a run of another process; one for each run, so that the process has one file in it."""
+    session = api.session_in_use()
+    return None if session is None else session.join(run_id, experiment)

@@ -1,0 +1,41 @@
+"""What travels with a task into a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import autotrack
+
+# An expression, so that a worker which cannot import autotrack (its path was set before ours was) runs the task as it
+# would without us, and does not die when it unpickles it.
+_SOURCE = (
+    "__import__('autotrack_joblib.worker').worker.Task(function, context)"
+    " if __import__('importlib.util').util.find_spec('autotrack_joblib') else function"
+)
+
+
+class Task:
+    """Calls a function, in a worker process within the scope that it was sent from."""
+
+    __slots__ = ("context", "function")
+
+    def __init__(self, function: Callable[..., Any], context: dict[str, Any]) -> None:
+        self.function = function
+        self.context = context
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, (_SOURCE, {"function": self.function, "context": self.context})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        scope, _ = autotrack.foreign(autotrack.WorkerContext, self.context)
+        if scope is None:  # something that autotrack needs is not installed in the worker
+            return self.function(*args, **kwargs)
+        with scope:
+            return self.function(*args, **kwargs)
+
+
+# ``warnings`` does not count frames of files that are called so: stacklevel=2 means the same as without us.
+_call = Task.__call__
+_call.__code__ = _call.__code__.replace(co_filename="<autotrack importlib._bootstrap shim>")
