@@ -193,4 +193,4 @@ def test_nothing_of_the_users_is_called_but_the_fit_that_they_called(tracked):
     assert Counting.calls == ["fit"]
     make_pipeline(StandardScaler(), Counting()).fit(X, y)
     assert Counting.calls == ["fit", "fit"]
-    assert [run.metrics.get("best_score") for run in recorded()] == [0.5, None]
+    assert [run.metrics.get("best_score") for run in recorded()] == [0.5, 0.5]
