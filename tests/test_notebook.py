@@ -180,3 +180,19 @@ def test_announce_can_be_switched_off_by_the_project(kernel: Callable[..., Kerne
     (tmp_path / "work" / "pyproject.toml").write_text("[tool.autotrack]\nannounce = false\n")
     notebook = kernel()
     assert notebook.ok("import autotrack\nwith autotrack.start_run(): pass")["stderr"] == ""
+
+
+def test_scores_in_later_cells_find_the_run(kernel):
+    cells = kernel()
+    cells.ok("from sklearn.metrics import accuracy_score\nimport autotrack; autotrack.enable()")
+    cells.ok("from sklearn.datasets import load_iris; from sklearn.naive_bayes import GaussianNB")
+    cells.ok("X_test, y_test = load_iris(return_X_y=True)\nmodel = GaussianNB().fit(X_test, y_test)")
+    cells.ok("predicted = model.predict(X_test)")
+    cells.ok("accuracy_score(y_test, predicted)")
+    cells.ok("accuracy_score(y_test, list(predicted))")
+    cells.ok("accuracy_score([0, 1], [0, 1])")
+    shown = cells.ok(
+        "run = autotrack.get_run('@last'); print(sorted(run.metrics), len(run.history('accuracy_on_X_test')))"
+    )
+    assert "'accuracy', 'accuracy_on_X_test'" in shown["stdout"]
+    assert shown["stdout"].strip().endswith(" 2")

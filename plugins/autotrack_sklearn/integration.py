@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+import weakref
+from collections.abc import Generator, Iterable, Sequence
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -56,6 +57,7 @@ class SklearnIntegration(autotrack.Integration):
         self._tasks = Tasks(self.name)
         self._searches = Searches(self.name, self._tasks)
         self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before, self._predictions)
+        self._mixins: weakref.WeakSet[type] = weakref.WeakSet()  # that were patched
         self._making = threading.local()  # depth of nested __init_subclass__ calls
 
     # ---- patches ------------------------------------------------------------------------------------------------
@@ -75,8 +77,8 @@ class SklearnIntegration(autotrack.Integration):
         classes = extract.subclasses(base)
         for cls in classes:
             self._patch_class(cls, patches)
-        for mixin in extract.mixins(classes):
-            self._patch_predicting(mixin, patches)
+        self._mixins.clear()
+        self._patch_mixins(classes, patches)
         for hooked in {extract.owner_of(cls, "__init_subclass__") for cls in (base, module.TransformerMixin)}:
             patches.around(hooked, "__init_subclass__", self._on_class)
 
@@ -89,8 +91,15 @@ class SklearnIntegration(autotrack.Integration):
             patches.watch(cls, "transform", after=self._transformed)
         self._patch_predicting(cls, patches)
 
+    def _patch_mixins(self, classes: Iterable[type], patches: autotrack.PatchSet) -> None:
+        """Bases that are no estimators by themselves define ``score``, and some of them ``predict``."""
+        for mixin in extract.mixins(classes):
+            if mixin not in self._mixins:
+                self._mixins.add(mixin)
+                self._patch_predicting(mixin, patches)
+
     def _patch_predicting(self, cls: type, patches: autotrack.PatchSet) -> None:
-        """What predicts and scores; mixins that are no estimators by themselves have such methods too."""
+        """What predicts and scores."""
         for name, after in self._predictions.watchers.items():
             found = _function(cls, name)
             if found is not None:
@@ -109,8 +118,7 @@ class SklearnIntegration(autotrack.Integration):
         cls = call.instance
         if self._making.depth == 0 and outcome.exception is None and extract.is_estimator_class(cls):
             self._patch_class(cls, self.patches)
-            for mixin in extract.mixins([cls]):
-                self._patch_predicting(mixin, self.patches)
+            self._patch_mixins([cls], self.patches)
 
     # ---- trainings ----------------------------------------------------------------------------------------------
 
