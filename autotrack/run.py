@@ -367,8 +367,8 @@ class Run(Recording):
 
     @guarded("storing a file")
     def capture_file(self, name: str, content: bytes) -> None:
-        """Keep a small file that an integration made, under ``artifacts/<name>``."""
-        if not self._off:
+        """Keep a small file that an integration made, under ``artifacts/<name>``; in a series there are no files."""
+        if self._allowance.files and not self._off:
             self._store(safe_path(name), content)
 
     @guarded("storing a figure")

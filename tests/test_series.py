@@ -9,10 +9,13 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 
 import autotrack
 from autotrack import series as series_module
+from autotrack.backends.housekeeping import housekeeper
 
 X, y = load_iris(return_X_y=True)
 few = slice(None, None, 10)
@@ -67,6 +70,20 @@ def test_children_of_a_series_have_no_files(tracked):
     folder = tracked / "runs" / series.id
     assert not (folder / "children").exists()
     assert len(list((folder / "journal").iterdir())) == 1
+
+
+def test_a_search_and_its_scores_make_no_files_there_either(tracked):
+    for _ in range(LIMIT + 2):
+        model = GridSearchCV(GaussianNB(), {"var_smoothing": [0.1, 1.0]}, cv=2).fit(X[few], y[few])
+        accuracy_score(y[few], model.predict(X[few]))
+    autotrack.disable()
+    own, (series,) = recorded()
+    assert "cv_results.csv" in own[0].artifacts
+    for child in series.children:
+        assert child.metrics["best_score"] == model.best_score_
+        assert [candidate.params["var_smoothing"] for candidate in child.children] == [0.1, 1.0]
+    housekeeper.wait_idle(10)
+    assert not (tracked / "runs" / series.id / "children").exists()
 
 
 def test_a_long_text_among_the_params_of_a_child_makes_no_file(tracked):

@@ -8,6 +8,7 @@ exact classes of scikit-learn on a list that is tested, with parameters that are
 from __future__ import annotations
 
 import sys
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import autotrack
@@ -50,7 +51,7 @@ TRANSFORMERS = {
     "compose": ("ColumnTransformer",),
     "decomposition": ("PCA", "TruncatedSVD"),
     "feature_extraction": ("CountVectorizer", "TfidfTransformer", "TfidfVectorizer"),
-    "feature_selection": ("VarianceThreshold",),
+    "feature_selection": ("SelectFromModel", "SelectKBest", "SelectPercentile", "VarianceThreshold"),
     "impute": ("SimpleImputer",),
     "kernel_approximation": ("Nystroem", "RBFSampler"),
     "pipeline": ("FeatureUnion",),
@@ -63,7 +64,7 @@ TRANSFORMERS = {
 """Exact classes whose ``transform`` does; steps of a pipeline may be these."""
 
 _PLAIN = (type(None), bool, int, float, str)
-_NOT_LISTED = "{} is not among the estimators whose predict is known to change nothing"
+_NOT_LISTED = "{} is not among what is known to change nothing when a model predicts"
 
 
 class Sample(NamedTuple):
@@ -165,30 +166,45 @@ def _public(package: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
-def is_pure(estimator: Any) -> bool:
-    """Whether predicting with a fitted estimator changes nothing: it and all its parts are listed and plain."""
+def unknown_part(estimator: Any) -> str:
+    """What of a fitted estimator is not known to change nothing when it predicts, in words; empty where all is."""
     if not _listed(estimator, PREDICTORS, TRANSFORMERS):
-        return False
+        return type(estimator).__name__
     best = vars(estimator).get("best_estimator_")
     if best is not None:  # a search predicts with what it found
-        return is_pure(best)
-    return all(_harmless(value) for value in estimator.get_params(deep=False).values())
+        return unknown_part(best)
+    for name, value in estimator.get_params(deep=False).items():
+        part = _unknown_value(value)
+        if part:
+            return part if hasattr(value, "get_params") else f"{part} ({name} of {type(estimator).__name__})"
+    return ""
 
 
-def _harmless(value: Any) -> bool:
+def _unknown_value(value: Any) -> str:
     """No function of the user's, no object of an unknown class: predicting would call them."""
     kind = type(value)
-    if kind in _PLAIN:
-        return True
+    home = kind.__module__
+    if kind in _PLAIN or home == "numpy.random.mtrand":  # a RandomState is drawn from in the fit only
+        return ""
+    if isinstance(value, (type, FunctionType)):
+        return "" if _is_library(value) else value.__name__
     if kind in (list, tuple, set, frozenset):
-        return all(_harmless(item) for item in value)
+        return next((part for item in value if (part := _unknown_value(item))), "")
     if kind is dict:
-        return all(_harmless(item) for pair in value.items() for item in pair)
-    if kind.__module__ == "numpy":  # an array; RandomState is of numpy.random.mtrand, and drawn from in the fit only
-        return getattr(getattr(value, "dtype", None), "kind", "O") in "biufUS"
-    if isinstance(value, type):  # dtype=numpy.float64
+        return next((part for pair in value.items() for item in pair if (part := _unknown_value(item))), "")
+    if home == "numpy":
+        return "" if getattr(getattr(value, "dtype", None), "kind", "O") in "biufUS" else kind.__name__
+    if kind is _public("compose", "make_column_selector"):  # called in the fit only
+        return ""
+    return unknown_part(value) if home.startswith("sklearn.") else kind.__name__
+
+
+def _is_library(value: Any) -> bool:
+    """A type such as ``dtype=numpy.float64``, or a function of scikit-learn such as ``score_func=f_classif``."""
+    if isinstance(value, type):
         return value.__module__ in ("numpy", "builtins")
-    return kind.__module__ == "numpy.random.mtrand" or (kind.__module__.startswith("sklearn.") and is_pure(value))
+    home = sys.modules.get(value.__module__)
+    return value.__module__.startswith("sklearn.") and getattr(home, value.__qualname__, None) is value
 
 
 def compute(estimator: Any, sample: Sample) -> tuple[dict[str, float], str]:
@@ -198,8 +214,9 @@ def compute(estimator: Any, sample: Sample) -> tuple[dict[str, float], str]:
 
     if not hasattr(estimator, "predict"):
         return {}, "it cannot predict"
-    if not is_pure(estimator):
-        return {}, _NOT_LISTED.format(f"one of the parts of {type(estimator).__name__}, or a parameter,")
+    part = unknown_part(estimator)
+    if part:
+        return {}, _NOT_LISTED.format(part)
     with numpy.errstate(all="ignore"):
         if is_classifier(estimator):
             found = _of_classifier(estimator, sample)
