@@ -41,8 +41,7 @@ class Mean:
         """The mean of what is there."""
         waiting, self._waiting = self._waiting, []
         for reading, weight, summed in waiting:
-            if reading.value is not None:
-                self.add(reading, weight, summed)
+            self.add(reading, weight, summed)
         return self._total / self.weight if self.weight else None
 
 
