@@ -16,7 +16,7 @@ __all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "is_i
 
 STORE_FOLDER = ".autotrack"
 
-_BOOLEANS = ("training_metrics", "input_example", "announce")
+_BOOLEANS = ("training_metrics", "input_example", "announce", "norms")
 _NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb")
 _LISTS = ("integrations", "redact")
 _VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: they are read before any setting
@@ -40,6 +40,7 @@ class Settings:
         model_max_mb: Largest model saved by itself, in megabytes.
         session_max_gb: Gigabytes of models that one process saves by itself.
         store_max_gb: Gigabytes of models that a store holds before no more are saved by themselves.
+        norms: Whether norms of gradients and parameters are recorded at each step of a PyTorch loop.
         max_children: Candidates of a search that become child runs, the best ones; None for all.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     model_max_mb: float = 200.0
     session_max_gb: float = 5.0
     store_max_gb: float = 20.0
+    norms: bool = False
     max_children: int | None = None
 
 

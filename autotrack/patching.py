@@ -199,8 +199,8 @@ def _importable(function: FunctionType) -> bool:
     return function.__module__ != "__main__" and getattr(home, function.__qualname__, None) is function
 
 
-def _drop(sites: dict[tuple[int, str, str], _Site], place: tuple[int, str, str]) -> None:
-    """An owner has died: its address may be another's soon."""
+def _drop(sites: dict[tuple[int, str, str], _Site], place: tuple[int, str, str], _: object) -> None:
+    """An owner has died: its address may be another's soon. Modules die when our names are gone already."""
     sites.pop(place, None)
 
 
@@ -267,7 +267,7 @@ class PatchSet:
             site = self._sites.get(place)
             if site is None:
                 sites = self._sites
-                site = _Site(owner, name, key, make, lambda _: _drop(sites, place), outer)
+                site = _Site(owner, name, key, make, partial(_drop, sites, place), outer)
             done = site.apply()
             self._sites[place] = site
             return done

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import autotrack
 from autotrack_torch.roots import modules_of, parameters_of
 
-__all__ = ["loader", "model", "optimizer", "scheduler", "torch_settings"]
+__all__ = ["loader", "model", "norm", "optimizer", "scheduler", "torch_settings"]
 
 _MAX_MODULES = 300
 _PLAIN = (bool, int, float, str, type(None))
@@ -94,6 +95,18 @@ def model(root: Any) -> dict[str, Any]:
 
 def _distinct(texts: Any) -> str:
     return ", ".join(sorted(set(texts)))
+
+
+def norm(tensors: Iterable[Any]) -> Any:
+    """The norm of all of them together, as a tensor; None where there are none that are plain."""
+    torch = sys.modules["torch"]
+    plain = [
+        tensor for tensor in tensors if type(tensor) in (torch.Tensor, torch.nn.Parameter) and not tensor.is_sparse
+    ]
+    if not plain or len({tensor.device for tensor in plain}) > 1:
+        return None
+    with torch.no_grad():
+        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in plain]))
 
 
 def loader(of: Any) -> dict[str, Any]:

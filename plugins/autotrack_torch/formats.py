@@ -65,16 +65,16 @@ class SafetensorsFormat:
 
     def untrusted(self, data: bytes) -> list[str]:
         """Classes that would have to be imported and built, and are not on our list."""
-        return sorted(name for name in _classes(_description(data).get("spec")) - TRUSTED if _can_be_found(name))
+        named, _ = autotrack.foreign(_classes, _description(data).get("spec"))
+        return sorted(name for name in (named or set()) - TRUSTED if _can_be_found(name))
 
     def load(self, data: bytes, trusted: list[str]) -> Any:
         """The module, or its state dict where it cannot be built."""
         torch = importlib.import_module("torch")
         tensors = importlib.import_module("safetensors.torch").load(data)
         description = _description(data)
-        for alias, name in description.get("aliases", {}).items():
-            if name in tensors:
-                tensors[alias] = tensors[name]
+        aliases: dict[str, str] = autotrack.foreign(dict, description.get("aliases", {}))[0] or {}
+        tensors |= {alias: tensors[name] for alias, name in aliases.items() if name in tensors}
         with torch.random.fork_rng(devices=[]):
             module, error = autotrack.foreign(_build, description.get("spec"), TRUSTED | set(trusted))
         if error is None and module is not None:

@@ -91,6 +91,7 @@ class Loop:
         self._queue: deque[tuple[Series, str, Reading, int, Pass | None, int]] = deque()
         self._saved: dict[str, dict[str, Any]] = {}
         self._stages = 0
+        self._norms = autotrack.current_settings().norms
 
     # ---- who takes part ---------------------------------------------------------------------------------------------
 
@@ -141,6 +142,8 @@ class Loop:
         if len(losses) > 1:
             self._accumulates(optimizer, series, len(losses))
         self._rates(optimizer, series, current)
+        if self._norms:
+            self._measure(optimizer, series, current)
         if self._several is None:
             stepped = {id(one) for one in self.series if one.losses or one.step}
             if len(stepped) >= self._expected or len(self._held) >= _HELD:
@@ -175,6 +178,18 @@ class Loop:
                 rates[number] = rate
                 key = "lr" if number == 0 else f"lr/group{number}"
                 self._put(series, key, Reading(rate), series.step, current, 0)
+
+    def _measure(self, optimizer: Any, series: Series, current: Pass | None) -> None:
+        """Norms of what the optimizer got and of what it made of it; nobody waits for them."""
+        parameters = parameter_ids(optimizer).values()
+        found = {
+            "train/grad_norm": describe.norm([one.grad for one in parameters]),
+            "train/param_norm": describe.norm(parameters),
+        }
+        for key, tensor in found.items():
+            reading = None if tensor is None else self._readings.take(tensor)
+            if reading is not None:
+                self._put(series, key, reading, series.step, current, 0)
 
     def _put(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
         (self._queue if self._several is not None else self._held).append((series, key, reading, step, of, weight))

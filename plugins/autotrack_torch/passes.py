@@ -41,8 +41,7 @@ class Mean:
         """The mean of what is there."""
         waiting, self._waiting = self._waiting, []
         for reading, weight, summed in waiting:
-            if reading.value is not None:
-                self.add(reading, weight, summed)
+            self.add(reading, weight, summed)
         return self._total / self.weight if self.weight else None
 
 
@@ -102,7 +101,7 @@ class Passes:
     def __init__(self) -> None:
         self.open: list[Pass] = []
         self.current: Pass | None = None
-        self._by_iterator: weakref.WeakKeyDictionary[Any, Pass] = weakref.WeakKeyDictionary()
+        self._by_iterator: dict[int, tuple[weakref.ref[Any], Pass]] = {}
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
     def begin(self, loader: Any, iterator: Any) -> Pass | None:
@@ -113,13 +112,15 @@ class Passes:
         left = next((one for one in self.open if one.loader() is loader), None)
         new = Pass(loader, name)
         self.open.append(new)
-        self._by_iterator[iterator] = new
+        key = id(iterator)
+        self._by_iterator[key] = weakref.ref(iterator, lambda _: self._by_iterator.pop(key, None)), new
         self.current = new
         return left
 
     def of(self, iterator: Any) -> Pass | None:
         """The open pass of an iterator."""
-        return self._by_iterator.get(iterator)
+        found = self._by_iterator.get(id(iterator))
+        return None if found is None else found[1]
 
     def end(self, ended: Pass) -> list[Pass]:
         """It is over. The passes that are to be told of: itself, and one that was read in step with it (``zip``)."""

@@ -16,8 +16,15 @@ from autotrack_torch.roots import unwrapped
 
 __all__ = ["Snapshot", "snapshot_of"]
 
+_RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 _CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
 _PLAIN = (bool, int, float, str, type(None))
+_HIDDEN = {  # layers whose constructor takes anything
+    "torch.nn.modules.linear.Identity": (),
+    "torch.nn.modules.rnn.GRU": _RECURRENT,
+    "torch.nn.modules.rnn.LSTM": (*_RECURRENT, "proj_size"),
+    "torch.nn.modules.rnn.RNN": (*_RECURRENT, "nonlinearity"),
+}
 
 
 class Snapshot:
@@ -122,6 +129,9 @@ def _spec(module: Any) -> dict[str, Any]:
 
 def _arguments(module: Any) -> tuple[dict[str, Any], list[str], list[str]]:
     """Arguments that are known; those taken to be at their default; those without which it cannot be built."""
+    hidden = _HIDDEN.get(f"{type(module).__module__}.{type(module).__qualname__}")
+    if hidden is not None:
+        return {name: vars(module)[name] for name in hidden}, [], []
     signature, _ = autotrack.foreign(inspect.signature, type(module))
     if signature is None:
         return {}, [], ["the signature"]

@@ -145,6 +145,25 @@ def test_parameter_groups_have_their_own_learning_rates(tracked):
     assert list(run.models or {"Linear"})  # two parts of one model; which module they make is found
 
 
+def test_norms_on_request(tracked, monkeypatch):
+    monkeypatch.setenv("AUTOTRACK_NORMS", "1")
+    autotrack.enable(store=tracked, experiment="test")
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    X, y = data(16).tensors
+    gradients, parameters = [], []
+    for _ in range(3):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(X), y).backward()
+        gradients.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01).item())
+        optimizer.step()
+        parameters.append(torch.nn.utils.get_total_norm(list(model.parameters())).item())
+    run = only_run()
+    assert max(gradients) > 0.01
+    assert values(run, "train/grad_norm") == pytest.approx([0.01] * 3, rel=1e-3)  # as they were after clipping
+    assert values(run, "train/param_norm") == parameters
+
+
 def test_copies_and_pickles_carry_no_trace(tracked):
     model = Net()
     optimizer = torch.optim.Adam(model.parameters())

@@ -1,0 +1,216 @@
+"""Models of loops: last and best, saved as safetensors, loaded as modules where they can be built."""
+
+import gc
+import logging
+
+import pytest
+import torch
+from autotrack_torch.formats import SafetensorsFormat
+from autotrack_torch.snapshot import snapshot_of
+from torch import nn
+
+import autotrack
+from autotrack.backends.housekeeping import housekeeper
+from tests.plugins.torch.loops import Net, steps, textbook
+
+
+def finished() -> autotrack.RunRecord:
+    autotrack.disable()
+    assert housekeeper.wait_idle(60)
+    (run,) = autotrack.runs()
+    return run
+
+
+def there_and_back(module: nn.Module, *trusted: str):
+    form = SafetensorsFormat()
+    assert form.can_save(module)
+    saved = form.save(module)
+    assert set(form.untrusted(saved.data)) <= set(trusted)
+    return form.load(saved.data, list(trusted))
+
+
+def same_state(one, other) -> bool:
+    one, other = (thing if isinstance(thing, dict) else thing.state_dict() for thing in (one, other))
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_last_and_best(tracked):
+    seen = textbook(8)
+    run = finished()
+    name = f"{Net.__module__}.Net"
+    assert set(run.models) == {"model", "model-best"}
+    assert run.models["model"].cls == name
+    assert run.models["model"].format == "safetensors"
+    assert run.models["model"].requires["torch"] == torch.__version__
+    with pytest.raises(autotrack.ModelNotTrusted, match="Net"):
+        autotrack.load_model("@last/model")
+    last = autotrack.load_model("@last/model", trusted=[name])
+    assert isinstance(last, Net)
+    assert same_state(last, seen["state"])
+    best = autotrack.load_model("@last/model-best", trusted=[name])
+    epoch = seen["val"].index(min(seen["val"]))
+    assert run.facts["best"]["epoch"] == epoch
+    assert same_state(best, last) == (epoch == 7)
+
+
+def test_the_best_is_a_copy_of_its_moment(tracked):
+    states = {}
+    original = nn.functional.cross_entropy
+    seen = textbook(1)
+    states["first"] = seen["state"]
+    with torch.no_grad():
+        for parameter in seen["model"].parameters():
+            parameter.add_(1.0)
+    run = finished()
+    assert nn.functional.cross_entropy is not original
+    best = autotrack.load_model(f"{run.id}/model-best", trusted=True)
+    last = autotrack.load_model(f"{run.id}/model", trusted=True)
+    assert same_state(best, states["first"])
+    assert same_state(last, seen["model"])
+
+
+def test_a_model_that_is_gone_at_the_end_is_kept(tracked):
+    model = nn.Sequential(nn.Linear(4, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    steps(model, optimizer, 4)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    del model, optimizer
+    gc.collect()
+    finished()
+    assert same_state(autotrack.load_model("@last"), state)
+
+
+def test_modules_are_not_kept_alive(tracked):
+    import weakref
+
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    steps(model, optimizer, 2)
+    modules, kept = weakref.ref(model), weakref.ref(optimizer)
+    del model, optimizer
+    gc.collect()
+    assert modules() is None
+    assert kept() is None
+
+
+def test_models_are_not_saved_where_that_was_asked(tracked):
+    autotrack.enable(store=tracked, experiment="test", models="never")
+    textbook(1)
+    run = finished()
+    assert not run.models
+    assert not [text for _, text in run.notes if "was not saved" in text]
+
+
+def test_a_model_above_the_budget_is_named(tracked, monkeypatch):
+    monkeypatch.setenv("AUTOTRACK_MODEL_MAX_MB", "0.0001")
+    autotrack.enable(store=tracked, experiment="test")
+    textbook(1)
+    run = finished()
+    assert not run.models
+    assert any("model_max_mb" in text for _, text in run.notes)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Linear(3, 2, bias=False),
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)),
+        nn.Sequential(nn.Embedding(10, 4, padding_idx=0), nn.LayerNorm(4), nn.Dropout(0.3)),
+        nn.LSTM(3, 5, num_layers=2, bidirectional=True, batch_first=True),
+        nn.ModuleDict({"a": nn.Linear(1, 1), "b": nn.ModuleList([nn.GRU(2, 2), nn.Identity()])}),
+        nn.Linear(3, 2).to(torch.bfloat16),
+    ],
+    ids=["linear", "convolution", "embedding", "lstm", "containers", "bfloat16"],
+)
+def test_layers_of_torch_are_built_without_a_word(module):
+    with torch.no_grad():
+        if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+            module(torch.randn(2, 1, 4, 4))
+    states = torch.get_rng_state()
+    loaded = there_and_back(module)
+    assert type(loaded) is type(module)
+    assert repr(loaded) == repr(module)
+    assert same_state(loaded, module)
+    assert torch.equal(torch.get_rng_state(), states)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+        self.outer = nn.Linear(3, 3)
+        self.outer.weight = self.inner.weight
+        self.register_buffer("kept", torch.arange(3))
+        self.register_buffer("dropped", torch.arange(3), persistent=False)
+
+
+class Wide(nn.Module):
+    def __init__(self, width, rate=0.5, *, name="x"):
+        super().__init__()
+        self.layer = nn.Linear(width, 1)  # no attribute says the width
+        self.rate = rate
+
+
+class Assumed(nn.Module):
+    def __init__(self, rate=0.5):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+
+class Extra(nn.Linear):
+    def get_extra_state(self):
+        return {"a": 1}
+
+    def set_extra_state(self, state):
+        raise AssertionError
+
+
+def test_tied_weights_and_buffers():
+    module = Tied()
+    loaded = there_and_back(module, f"{__name__}.Tied")
+    assert loaded.outer.weight is loaded.inner.weight
+    assert same_state(loaded, module)
+    assert list(snapshot_of(module).description["aliases"]) == ["outer.weight"]
+
+
+def test_what_cannot_be_built_is_given_as_its_state_dict(caplog):
+    module = Wide(3)
+    state = there_and_back(module, f"{__name__}.Wide")
+    assert type(state) is dict
+    assert same_state(state, module)
+    assert "width" in caplog.text
+
+
+def test_arguments_that_are_not_known_are_told(caplog):
+    assert isinstance(there_and_back(Assumed(), f"{__name__}.Assumed"), Assumed)
+    assert "Assumed(rate)" in caplog.text
+
+
+def test_extra_state_is_told_and_not_pickled():
+    description = snapshot_of(Extra(2, 2)).description
+    assert description["missing"] == ["_extra_state"]
+
+
+def test_a_file_is_not_believed(caplog):
+    """A description can name any class; only modules are made, and only by the caller's word."""
+    import json
+
+    import safetensors.torch
+
+    def made(spec) -> bytes:
+        return safetensors.torch.save({"a": torch.ones(1)}, {"autotrack": json.dumps({"spec": spec})})
+
+    form = SafetensorsFormat()
+    hostile = {"class": "subprocess.Popen", "arguments": {"args": ["touch", "owned"]}}
+    assert form.untrusted(made(hostile)) == ["subprocess.Popen"]
+    with caplog.at_level(logging.WARNING):
+        assert list(form.load(made(hostile), ["subprocess.Popen"])) == ["a"]
+        assert "no module class" in caplog.text
+    for odd in (None, 3, [], {"class": 3}, {"class": "x", "children": 3}):
+        assert list(form.load(made(odd), form.untrusted(made(odd)))) == ["a"]
+
+
+def test_log_model(tracked):
+    with autotrack.start_run() as run:
+        run.log_model(nn.Linear(2, 1), "layer")
+    assert isinstance(autotrack.load_model(f"{run.id}/layer"), nn.Linear)

@@ -1,0 +1,72 @@
+"""A real Jupyter kernel: a training rests when its cell ends and goes on in the next one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import autotrack
+from tests.test_notebook import WAIT, Kernel
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    kernels: list[Kernel] = []
+
+    def start(**environment: str) -> Kernel:
+        kernels.append(Kernel(folder, **environment))
+        return kernels[-1]
+
+    yield start
+    for one in kernels:
+        one.close()
+
+
+SETUP = """
+import torch, autotrack
+autotrack.enable()
+torch.set_num_threads(1)
+def make():
+    model = torch.nn.Linear(2, 1)
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+def train(model, optimizer, count, fail=None):
+    for step in range(count):
+        optimizer.zero_grad()
+        loss = model(torch.ones(4, 2)).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        if step == fail:
+            raise ValueError("boom")
+"""
+
+
+def test_a_training_over_several_cells(kernel: Callable[..., Kernel], tmp_path: Path):
+    notebook = kernel(AUTOTRACK_ANNOUNCE="0")
+    store = tmp_path / "work" / ".autotrack"
+    notebook.ok(SETUP)
+    notebook.ok("model, optimizer = make()")
+    assert notebook.ok("train(model, optimizer, 3)")["stderr"] == ""
+    (run,) = autotrack.runs(store=store)
+    assert run.status == "idle"
+    assert len(run.history("train/loss")) == 3
+    notebook.ok("autotrack.log_metrics({'mine': 1.0})")
+    assert notebook.run("train(model, optimizer, 5, fail=1)")["error"] == "ValueError"
+    (run,) = autotrack.runs(store=store)
+    assert (run.status, run.error.message) == ("failed", "boom")
+    assert run.metrics["mine"] == 1.0
+    notebook.ok("train(model, optimizer, 2)")
+    (run,) = autotrack.runs(store=store)
+    assert run.status == "idle"
+    assert [point.step for point in run.history("train/loss")] == list(range(7))
+    notebook.ok("other, its_optimizer = make()")
+    assert len(autotrack.runs(store=store)) == 1
+    notebook.ok("train(other, its_optimizer, 4)\n" + WAIT)
+    second, first = autotrack.runs(store=store)
+    assert (first.status, second.status) == ("finished", "idle")
+    assert len(second.history("train/loss")) == 4
+    assert set(first.models) == set(second.models) == {"model"}
+    notebook.ok("autotrack.disable()")
+    assert autotrack.runs(store=store)[0].status == "finished"
+    assert notebook.ok("train(other, its_optimizer, 1)")["stderr"] == ""
