@@ -68,7 +68,8 @@ def _metrics(runs: Iterable[RunRecord]) -> list[str]:
     counts: Counter[str] = Counter()
     for run in runs:
         counts.update(run.metrics.keys())
-    counts.pop("fit_time", None)  # nearly what the column "took" says
+    for key in [key for key in counts if key.endswith("_time")]:  # nearly what the column "took" says
+        del counts[key]
     # How long a solver took is what is asked for last, and nearly every run has it.
     return sorted(counts, key=lambda key: (key == "n_iter", -counts[key], key))[:_COLUMNS]
 
@@ -180,7 +181,11 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _children(run: RunRecord) -> list[tuple[str, str]]:
-    lines = [(child.name, f"{child.status} {child.id}") for child in run.children[:_ROWS]]
+    keys = _metrics(run.children)
+    lines = []
+    for child in run.children[:_ROWS]:
+        values = [f"{key} {number(child.metrics[key])}" for key in keys if key in child.metrics]
+        lines.append((child.name, "  ".join([child.status, *values, child.id])))
     return lines + [("…", f"and {len(run.children) - _ROWS:,} more")] * (len(run.children) > _ROWS)
 
 
