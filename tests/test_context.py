@@ -270,3 +270,26 @@ def test_a_run_opened_in_another_thread_is_that_threads_alone():
         assert in_thread(context.current_run) is None
         done.set()
         assert name.result(10) == "the thread's"
+
+
+def test_the_run_here_is_never_another_threads():
+    run = FakeRun("mine")
+    assert context.run_here() is None
+    context.open_run(run)
+    assert context.run_here() is run
+    assert context.current_run() is run
+    assert in_thread(context.run_here) is None
+    run.end()
+    context.finished_run(run)
+    assert context.run_here() is run  # the last one
+    assert in_thread(context.last_run) is run
+    assert in_thread(context.run_here) is None
+
+
+def test_the_run_here_is_the_open_one_before_the_last_one():
+    first, second = FakeRun("first"), FakeRun("second")
+    context.finished_run(first)
+    context.open_run(second)
+    assert context.run_here() is second
+    second.end()
+    assert context.run_here() is first

@@ -227,6 +227,15 @@ def test_tags(store):
     assert len(store.read().notes) == 1
 
 
+def test_what_is_captured_has_the_step_that_it_is_given(store):
+    store.run.capture(metrics={"loss": 0.5}, step=7)
+    store.run.capture(curves={"error": [3.0, 2.0]}, step=4)
+    store.run.capture(metrics={"loss": 0.25})
+    run = store.read()
+    assert [point.step for point in run.history("loss")] == [7, 8]
+    assert [(point.step, point.value) for point in run.history("error")] == [(4, 3.0), (5, 2.0)]
+
+
 def test_what_a_person_logged_wins_over_what_is_captured(store):
     store.run.log_params({"C": "mine"})
     store.run.log_metrics({"accuracy": 0.5})

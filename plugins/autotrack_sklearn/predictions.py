@@ -160,12 +160,18 @@ def rows(value: Any) -> int:
     return len(value) if type(value) in (list, tuple) else 0
 
 
-def of_sklearn(frame: FrameType) -> bool:
+def of_sklearn(frame: FrameType | None) -> bool:
     """Whether the code that is running is scikit-learn's own."""
-    name = frame.f_globals.get("__name__")
+    name = None if frame is None else frame.f_globals.get("__name__")
     return type(name) is str and name.startswith("sklearn.")
 
 
-def caller() -> FrameType:
-    """The frame that called a patched function: above its wrapper, what that calls, and the handler that asks."""
-    return sys._getframe(4)
+def caller() -> FrameType | None:
+    """The frame that called a patched function: above its wrapper, what that calls, and the handler that asks.
+
+    None where a thread was started with the function itself.
+    """
+    try:
+        return sys._getframe(4)
+    except ValueError:
+        return None

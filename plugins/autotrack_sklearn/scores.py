@@ -135,7 +135,7 @@ class Scores:
 
     @staticmethod
     def _data(
-        model: Trained | None, given: Any, frame: FrameType, position: int, keyword: str, function: str = ""
+        model: Trained | None, given: Any, frame: FrameType | None, position: int, keyword: str, function: str = ""
     ) -> str:
         return "" if model is None else model.called(given, argument_name(frame, position, keyword, function))
 

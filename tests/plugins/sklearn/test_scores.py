@@ -1,6 +1,8 @@
 """Scores computed after a fit: their values, their names, and the run that they go to."""
 
+import _thread
 import threading
+import time
 import warnings
 
 import numpy
@@ -386,3 +388,17 @@ def test_what_a_cross_validation_scores_is_its_own(tracked):
     for run in autotrack.runs():
         assert not [name for name in run.metrics if "_on_" in name or name in ("accuracy", "f1", "score")]
     assert len(found["test_f1"]) == len(values) == 3
+
+
+def test_a_thread_may_be_started_with_the_method_itself(tracked):
+    model = fitted()
+    for function, arguments in (
+        (model.predict, (X_test,)),
+        (model.score, (X_test, y_test)),
+        (accuracy_score, (y_test, model.predict(X_test))),
+    ):
+        _thread.start_new_thread(function, arguments)
+    deadline = time.monotonic() + 30
+    while set(scores()) != {"score", "accuracy_on_X_test"}:
+        assert time.monotonic() < deadline, scores()
+        time.sleep(0.02)
