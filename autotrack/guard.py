@@ -23,6 +23,7 @@ from autotrack import context
 
 __all__ = [
     "FAILURE_LIMIT",
+    "attempt",
     "failures",
     "foreign",
     "guarded",
@@ -135,6 +136,16 @@ class protect:
 def _can_be_ours(error: BaseException) -> bool:
     """Anything but Ctrl-C and the like. A panic of a library in Rust is no ``Exception``, yet no wish to stop."""
     return isinstance(error, (Exception, GeneratorExit)) or type(error).__module__ == "pyo3_runtime"
+
+
+def attempt(place: str, integration: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call a function of ours; as ``protect``, in a third of its time."""
+    try:
+        function(*args, **kwargs)
+    except BaseException as error:
+        if not _can_be_ours(error):
+            raise
+        swallow(place, error, integration)
 
 
 def guarded(place: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:

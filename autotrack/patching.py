@@ -37,7 +37,7 @@ from autotrack.wrappers import (
     swapped_code,
     wrap_around,
     wrap_watch,
-    wrap_watch_unless,
+    wrap_watch_raised,
 )
 
 __all__ = ["Call", "Outcome", "PatchSet", "is_ours"]
@@ -231,6 +231,7 @@ class PatchSet:
         *,
         before: Before | None = None,
         after: After | None = None,
+        raised: After | None = None,
         unless: Callable[[], bool] | None = None,
         outer: Callable[[Any], Any] | None = None,
     ) -> bool:
@@ -241,6 +242,7 @@ class PatchSet:
             name: The attribute.
             before: Called with ``(args, kwargs)``.
             after: Called with ``(result, args, kwargs)``.
+            raised: Called with ``(exception, args, kwargs)``; not together with ``before`` or ``unless``.
             unless: Where it says True, the original is called straight; a compiler that traces through the
                 wrapper and knows this function sees nothing else of it.
             outer: Decorator to be put round the wrapper, one that uses ``functools.wraps``.
@@ -248,8 +250,11 @@ class PatchSet:
         Raises:
             PatchError: As for ``around``.
         """
-        make = wrap_watch if unless is None else partial(wrap_watch_unless, unless)
-        return self._add(owner, name, Handler(self.integration, None, before, after), make, outer)
+        handler = Handler(self.integration, None, before, after, raised)
+        make: Callable[[Callable[..., Any], str], FunctionType] = wrap_watch_raised
+        if raised is None:
+            make = partial(wrap_watch, early=before is not None, late=after is not None, unless=unless)
+        return self._add(owner, name, handler, make, outer)
 
     def _add(
         self,

@@ -32,25 +32,12 @@ class _Series:
     """Points of one metric that are not written yet."""
 
     __slots__ = (
-        "epochs",
-        "first",
-        "hi",
-        "key",
-        "last",
-        "lo",
-        "n",
-        "seen",
-        "since",
-        "steps",
-        "times",
-        "total",
-        "values",
-    )
+        "closed", "epochs", "hi", "key", "last", "lo", "n", "seen", "since", "steps", "times", "total", "values",
+    )  # fmt: skip
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.seen = 0
-        self.first = -1  # time of the first waiting point
         self.steps: list[int] = []
         self.values: list[float] = []
         self.times: list[int] = []
@@ -60,6 +47,7 @@ class _Series:
         self.total = self.lo = self.hi = 0.0
         self.since = 0
         self.last: tuple[float, int, int, int | None] = (0.0, 0, 0, None)
+        self.closed: list[tuple[int, int, int | None, float, float, float, int]] = []
 
 
 class StepMetrics:
@@ -104,13 +92,13 @@ class StepMetrics:
                 series.times.append(now)
                 if epoch is not None:
                     series.epochs.append(epoch)
-            elif self._thin(series, value, step, epoch, now):
-                self._flush(series, thinned=True)
+            else:
+                self._thin(series, value, step, epoch, now)
             if now - self._written >= PERIOD:
                 self.flush()
 
-    def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> bool:
-        """Take a value into the open interval; whether the interval is over."""
+    def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> None:
+        """Take a value into the open interval."""
         self._count(series.key, value, step)
         if series.n == 0:
             series.lo = series.hi = value
@@ -122,7 +110,13 @@ class StepMetrics:
         series.n += 1
         series.total += value
         series.last = value, step, now, epoch
-        return now - series.since >= INTERVAL
+        if now - series.since >= INTERVAL:
+            self._close(series)
+
+    def _close(self, series: _Series) -> None:
+        _, step, now, epoch = series.last
+        series.closed.append((now, step, epoch, series.total / series.n, series.lo, series.hi, series.n))
+        series.n = 0
 
     def flush(self, final: bool = False) -> None:
         """Write what waits; ``final``: also intervals that are still open, and the last value as it is."""
@@ -130,15 +124,17 @@ class StepMetrics:
             self._written = self._elapsed()
             for series in self._series.values():
                 if series.values:
-                    self._flush(series, thinned=False)
+                    self._write([self._points(series)])
                 if final and series.n:
-                    self._flush(series, thinned=True, last=True)
+                    value, step, now, epoch = series.last
+                    many = series.n > 1
+                    self._close(series)
+                    if many:
+                        series.closed.append((now, step, epoch, value, value, value, 1))
+                if series.closed:
+                    self._write([self._intervals(series)])
 
-    def _flush(self, series: _Series, thinned: bool, last: bool = False) -> None:
-        if thinned:
-            self._write([self._interval(series, last)])
-            series.n = 0
-            return
+    def _points(self, series: _Series) -> Record:
         values, steps, times, epochs = series.values, series.steps, series.times, series.epochs
         series.values, series.steps, series.times, series.epochs = [], [], [], []
         for value, step in zip(values, steps, strict=True):
@@ -147,28 +143,27 @@ class StepMetrics:
             epochs = []
         numbers = [value if value - value == 0.0 else number_to_json(value) for value in values]
         if len(values) == 1:
-            epoch = epochs[0] if epochs else None
-            self._write([Metrics(times[0], self._child, {series.key: numbers[0]}, steps[0], epoch)])
-            return
-        start = times[0]
-        later = [time - start for time in times]
-        record = Points(t=start, key=series.key, s=steps, v=numbers, e=epochs, dt=later if any(later) else [])
-        self._write([record])
+            return Metrics(times[0], self._child, {series.key: numbers[0]}, steps[0], epochs[0] if epochs else None)
+        return Points(t=times[0], c=self._child, key=series.key, s=steps, v=numbers, e=epochs, dt=_later(times))
 
-    def _interval(self, series: _Series, with_last: bool) -> Points:
-        value, step, time, epoch = series.last
-        mean = series.total / series.n
-        points = [(mean, series.lo, series.hi, series.n)]
-        if with_last and series.n > 1:
-            points.append((value, value, value, 1))
-        size = len(points)
+    def _intervals(self, series: _Series) -> Record:
+        closed, series.closed = series.closed, []
+        times, steps, epochs, means, lowest, highest, counts = zip(*closed, strict=True)
         return Points(
-            t=time,
+            t=times[0],
+            c=self._child,
             key=series.key,
-            s=[step] * size,
-            v=[number_to_json(point[0]) for point in points],
-            e=[] if epoch is None else [epoch] * size,
-            lo=[number_to_json(point[1]) for point in points],
-            hi=[number_to_json(point[2]) for point in points],
-            n=[point[3] for point in points],
+            s=list(steps),
+            v=[number_to_json(mean) for mean in means],
+            e=[] if None in epochs else list(epochs),
+            dt=_later(times),
+            lo=[number_to_json(value) for value in lowest],
+            hi=[number_to_json(value) for value in highest],
+            n=list(counts),
         )
+
+
+def _later(times: Sequence[int]) -> list[int]:
+    """Microseconds after the first, for each; none where all are the same."""
+    later = [time - times[0] for time in times]
+    return later if any(later) else []

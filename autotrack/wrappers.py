@@ -33,7 +33,7 @@ __all__ = [
     "swapped_code",
     "wrap_around",
     "wrap_watch",
-    "wrap_watch_unless",
+    "wrap_watch_raised",
 ]
 
 _SHIM = "<autotrack importlib._bootstrap shim>"
@@ -91,19 +91,26 @@ After = Callable[[Any, tuple[Any, ...], dict[str, Any]], None]
 class Handler:
     """What an integration wants called: an around handler, or plain functions before and after."""
 
-    __slots__ = ("after", "around", "before", "integration")
+    __slots__ = ("after", "around", "before", "integration", "raised")
 
     def __init__(
-        self, integration: str, around: Around | None, before: Before | None = None, after: After | None = None
+        self,
+        integration: str,
+        around: Around | None,
+        before: Before | None = None,
+        after: After | None = None,
+        raised: After | None = None,
     ) -> None:
         self.integration = integration
         self.around = around
         self.before = before
         self.after = after
+        self.raised = raised
 
     def same(self, other: Handler) -> bool:
         """Whether both call the same functions."""
-        return (self.around, self.before, self.after) == (other.around, other.before, other.after)
+        mine = (self.around, self.before, self.after, self.raised)
+        return mine == (other.around, other.before, other.after, other.raised)
 
 
 # ---- what wrappers call -------------------------------------------------------------------------------------------
@@ -195,17 +202,21 @@ def enter(key: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs:
     return None
 
 
-def observe(key: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], done: bool) -> None:
-    """Either half of a watch handler."""
+def observe(key: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], when: int) -> None:
+    """One part of a watch handler: ``when`` is 0 before the call, 1 when it returned, 2 when it raised ``result``."""
     handler = handlers.get(key)
     if handler is None or handler.integration in guard.quarantined:
         return
-    if done and handler.after is not None:
-        with guard.protect(key, handler.integration):
-            handler.after(result, args, kwargs)
-    elif not done and handler.before is not None:
-        with guard.protect(key, handler.integration):
-            handler.before(args, kwargs)
+    if when == 1:
+        if handler.after is not None:
+            guard.attempt(key, handler.integration, handler.after, result, args, kwargs)
+    elif when == 0:
+        if handler.before is not None:
+            guard.attempt(key, handler.integration, handler.before, args, kwargs)
+    elif handler.raised is not None:
+        kept = _looks(result)
+        guard.attempt(key, handler.integration, handler.raised, result, args, kwargs)
+        _restore(result, *kept)
 
 
 # ---- wrappers: everything that they reach must be importable, since classes of __main__ are pickled by value ------
@@ -234,35 +245,49 @@ def wrap_around(original: Callable[..., Any], key: str) -> FunctionType:
     return wrapper  # type: ignore[return-value]
 
 
-def wrap_watch(original: Callable[..., Any], key: str) -> FunctionType:
-    """A wrapper whose handlers are plain functions."""
+def wrap_watch(
+    original: Callable[..., Any],
+    key: str,
+    early: bool = True,
+    late: bool = True,
+    unless: Callable[[], bool] | None = None,
+) -> FunctionType:
+    """A wrapper whose handlers are plain functions: called before (``early``), after (``late``).
+
+    Where ``unless()``, the original is called straight.
+    """
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if unless is not None and unless():
+            return original(*args, **kwargs)
         tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
         if tell is None:
             return original(*args, **kwargs)
-        tell(key, None, args, kwargs, False)
+        if early:
+            tell(key, None, args, kwargs, 0)
         value = original(*args, **kwargs)
-        tell(key, value, args, kwargs, True)
+        if late:
+            tell(key, value, args, kwargs, 1)
         return value
 
     return wrapper  # type: ignore[return-value]
 
 
-def wrap_watch_unless(unless: Callable[[], bool], original: Callable[..., Any], key: str) -> FunctionType:
-    """As ``wrap_watch``; where ``unless()``, the original is called straight."""
+def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
+    """As ``wrap_watch``, with a handler for what is raised."""
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if unless():
-            return original(*args, **kwargs)
         tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
         if tell is None:
             return original(*args, **kwargs)
-        tell(key, None, args, kwargs, False)
-        value = original(*args, **kwargs)
-        tell(key, value, args, kwargs, True)
+        try:
+            value = original(*args, **kwargs)
+        except BaseException as error:
+            tell(key, error, args, kwargs, 2)
+            raise
+        tell(key, value, args, kwargs, 1)
         return value
 
     return wrapper  # type: ignore[return-value]
@@ -294,7 +319,7 @@ def _shim(code: CodeType) -> CodeType:
     return code.replace(co_filename=_SHIM, co_consts=inner)
 
 
-for _maker in (wrap_around, wrap_watch, wrap_watch_unless, _swapped):
+for _maker in (wrap_around, wrap_watch, wrap_watch_raised, _swapped):
     _maker.__code__ = _shim(_maker.__code__)
 
 

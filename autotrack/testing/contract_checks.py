@@ -319,6 +319,7 @@ def _replace_handlers(spec: Spec, bad: Callable[[Call], Any]) -> None:
             handler.around = handler.around and bad
             handler.before = handler.before and _fails
             handler.after = handler.after and _fails
+            handler.raised = handler.raised and _fails
 
 
 # ---- what is global --------------------------------------------------------------------------------------------------

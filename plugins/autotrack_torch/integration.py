@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Generator
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
@@ -34,8 +33,6 @@ LOSSES = (
     "smooth_l1_loss", "soft_margin_loss", "triplet_margin_loss",
 )  # fmt: skip
 """Functions of ``torch.nn.functional`` that are losses; the modules of the same kind call them."""
-
-Steps = Generator[None, autotrack.Outcome, None]
 
 
 class TorchIntegration(autotrack.Integration):
@@ -80,7 +77,7 @@ class TorchIntegration(autotrack.Integration):
         patches.watch(module.autograd, "backward", after=self._backward, outer=alone)
         patches.watch(Optimizer, "__init__", after=self._made_optimizer)
         patches.watch(DataLoader, "__iter__", after=self._begin_pass)
-        patches.around(dataloader._BaseDataLoaderIter, "__next__", self._next_batch)
+        patches.watch(dataloader._BaseDataLoaderIter, "__next__", after=self._next_batch, raised=self._no_batch)
         patches.watch(module.nn.Module, "named_parameters", before=self._asked, unless=compiling)
         patches.watch(module, "save", after=self._saved)
         patches.watch(module.amp.GradScaler, "scale", after=self._scaled, unless=compiling)
@@ -189,16 +186,16 @@ class TorchIntegration(autotrack.Integration):
         if left is not None:
             self._end_pass(left)
 
-    def _next_batch(self, call: autotrack.Call) -> Steps | None:
-        one = self._here.passes.of(call.args[0])
-        return None if one is None else self._in_pass(one)
+    def _next_batch(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        passes = self._here.passes
+        one = passes.of(args[0])
+        if one is not None:
+            one.batch(result)
+            passes.current = one
 
-    def _in_pass(self, one: Pass) -> Steps:
-        outcome = yield
-        if outcome.exception is None:
-            one.batch(outcome.value)
-            self._here.passes.current = one
-        elif isinstance(outcome.exception, StopIteration):
+    def _no_batch(self, error: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        one = self._here.passes.of(args[0])
+        if one is not None and isinstance(error, StopIteration):
             self._end_pass(one)
 
     def _end_pass(self, one: Pass) -> None:

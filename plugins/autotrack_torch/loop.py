@@ -148,7 +148,8 @@ class Loop:
             stepped = {id(one) for one in self.series if one.losses or one.step}
             if len(stepped) >= self._expected or len(self._held) >= _HELD:
                 self._decide()
-        self._emit()
+        if self._queue:
+            self._emit()
         series.step += 1
         self.steps += 1
 
@@ -192,7 +193,12 @@ class Loop:
                 self._put(series, key, reading, series.step, current, 0)
 
     def _put(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
-        (self._queue if self._several is not None else self._held).append((series, key, reading, step, of, weight))
+        if self._several is None:
+            self._held.append((series, key, reading, step, of, weight))
+        elif self._queue or not reading.ready:
+            self._queue.append((series, key, reading, step, of, weight))
+        else:
+            self._record(series, key, reading, step, of, weight)
 
     def _decide(self) -> None:
         """Now it is known whether several optimizers have losses of their own."""
@@ -204,24 +210,28 @@ class Loop:
         """Record what is there, in order."""
         queue = self._queue
         while queue and queue[0][2].ready:
-            series, key, reading, step, of, weight = queue.popleft()
-            value = reading.value
-            if value is None:
-                continue
-            if self._several or (series is not self.series[0] and series.name):
-                key = f"{key}/{series.name}"
-            at = None
-            if reading.taken:
-                at = max(0, self.run.elapsed() - (time.monotonic_ns() - reading.taken) // 1000)
-            epoch = None if of is None else of.epoch
-            if weight and of is not None:
+            self._record(*queue.popleft())
+
+    def _record(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
+        value = reading.value
+        if value is None:
+            return
+        if self._several or (series.name and series is not self.series[0]):
+            key = f"{key}/{series.name}"
+        at = None
+        if reading.taken:
+            at = max(0, self.run.elapsed() - (time.monotonic_ns() - reading.taken) // 1000)
+        epoch = None
+        if of is not None:
+            epoch = of.epoch
+            if weight:
                 mean = of.losses.get(key)
                 if mean is None:
                     mean = of.losses[key] = Mean()
                 mean.add(reading, weight)
-            if len(self.early) < _EARLY:
-                self.early.append((key, value, step))
-            self.run.gather(key, value, step, epoch, at)
+        if len(self.early) < _EARLY:
+            self.early.append((key, value, step))
+        self.run.gather(key, value, step, epoch, at)
 
     def settle(self) -> None:
         """Record everything that is under way; waits for devices."""

@@ -1,5 +1,9 @@
 """Our plugin for torch keeps the patch contract."""
 
+import inspect
+from types import FunctionType
+
+import pytest
 import torch
 from torch.optim import optimizer
 
@@ -19,8 +23,7 @@ class TestContract(IntegrationSuite):
         "torch.utils.data:DataLoader.__iter__",
         "torch.utils.data.dataloader:_BaseDataLoaderIter.__next__",
         "torch.amp:GradScaler.scale",
-        "torch.autograd:backward",
-    )
+    )  # torch.autograd.backward: below
     source = """
         import torch
         from torch import nn
@@ -62,6 +65,30 @@ def test_hooks_and_patches_are_taken_out(tracked):
     assert dict(optimizer._global_optimizer_post_hooks) == before[0]
     assert torch.autograd.backward is before[1]
     assert torch.save is before[2]
+
+
+def test_an_error_in_backward_is_the_users(tracked):
+    """What keeps the compiler away from our wrapper is torch's own, and adds two frames of torch."""
+
+    class Fails(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise error
+
+    error = ZeroDivisionError("mine")
+    with pytest.raises(ZeroDivisionError) as caught:
+        Fails.apply(torch.ones(2, requires_grad=True)).backward()
+    assert caught.value is error
+    assert error.__context__ is None
+    files = [frame.path for frame in caught.traceback]
+    assert sum("autotrack importlib" in str(file) for file in files) <= 1
+    assert not [file for file in files if "/autotrack/" in str(file) or "autotrack_torch" in str(file)]
+    assert isinstance(torch.autograd.backward, FunctionType)
+    assert inspect.signature(torch.autograd.backward).parameters["retain_graph"].default is None
 
 
 def test_a_failure_of_ours_does_not_reach_the_loop(tracked, monkeypatch, caplog):
