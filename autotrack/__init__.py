@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from autotrack.integration import Integration
     from autotrack.lookup import get_run, load_model, runs
     from autotrack.models import Saved
-    from autotrack.patching import Call, Outcome, PatchSet
+    from autotrack.patching import Call, Outcome, PatchSet, caller
     from autotrack.reader import Point, RunList, RunRecord
     from autotrack.run import Run
     from autotrack.values import is_default, to_json
@@ -79,7 +79,7 @@ _HOMES = {
     "autotrack.integration": ("Integration",),
     "autotrack.lookup": ("get_run", "load_model", "runs"),
     "autotrack.models": ("Saved",),
-    "autotrack.patching": ("Call", "Outcome", "PatchSet"),
+    "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
     "autotrack.reader": ("Point", "RunList", "RunRecord"),
     "autotrack.run": ("Run",),
     "autotrack.values": ("is_default", "to_json"),
@@ -114,6 +114,7 @@ __all__ = [
     "__version__",
     "active_run",
     "begin_training",
+    "caller",
     "current_scope",
     "current_settings",
     "describe_columns",

@@ -31,6 +31,7 @@ from autotrack.wrappers import (
     Call,
     Handler,
     Outcome,
+    caller,
     cell,
     handlers,
     is_ours,
@@ -40,7 +41,7 @@ from autotrack.wrappers import (
     wrap_watch_raised,
 )
 
-__all__ = ["Call", "Outcome", "PatchSet", "is_ours"]
+__all__ = ["Call", "Outcome", "PatchSet", "caller", "is_ours"]
 
 _MISSING = object()
 

@@ -388,14 +388,24 @@ def _only(ids: list[str], ref: str) -> str:
 
 
 def _extreme(runs: list[RunRecord], which: str, key: str) -> list[RunRecord]:
+    key = _meant(runs, key)
     scored = [(run.metrics[key], run) for run in runs if key in run.metrics and not math.isnan(run.metrics[key])]
     if not scored and any(key in run.metrics for run in runs):
         raise RunNotFound(f"metric {key!r} is NaN in all runs that have it")
     if not scored and runs:
-        known = sorted({name for run in runs for name in run.metrics})
+        known = sorted(
+            {name for run in runs for name in run.metrics}, key=lambda name: (not name.startswith(key), name)
+        )
         raise RunNotFound(f"no run has a metric {key!r}; there are: {', '.join(known[:20]) or 'none'}")
     pick = max if which == "max" else min
     return [pick(scored, key=lambda pair: pair[0])[1]] if scored else []
+
+
+def _meant(runs: list[RunRecord], key: str) -> str:
+    """A metric by its name, or without the data it is of, where that is clear: accuracy for accuracy_on_X_test."""
+    known = {name for run in runs for name in run.metrics}
+    of_data = [name for name in known if name.startswith(f"{key}_on_")]
+    return of_data[0] if key not in known and len(of_data) == 1 else key
 
 
 def _descendant(run: RunRecord, ref: str, child: str) -> RunRecord:

@@ -14,7 +14,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Generator
-from types import CodeType, FunctionType, GeneratorType, TracebackType
+from types import CodeType, FrameType, FunctionType, GeneratorType, TracebackType
 from typing import Any, TypeGuard
 
 from autotrack import context, guard
@@ -27,6 +27,7 @@ __all__ = [
     "Call",
     "Handler",
     "Outcome",
+    "caller",
     "cell",
     "handlers",
     "is_ours",
@@ -111,6 +112,16 @@ class Handler:
         """Whether both call the same functions."""
         mine = (self.around, self.before, self.after, self.raised)
         return mine == (other.around, other.before, other.after, other.raised)
+
+
+def caller() -> FrameType | None:
+    """For handlers: the frame that called what is patched; None at the root of a thread."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != _SHIM:
+        frame = frame.f_back
+    while frame is not None and frame.f_code.co_filename == _SHIM:
+        frame = frame.f_back
+    return frame
 
 
 # ---- what wrappers call -------------------------------------------------------------------------------------------

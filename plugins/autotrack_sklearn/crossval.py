@@ -14,7 +14,7 @@ from typing import Any
 import autotrack
 from autotrack_sklearn import extract, folds
 from autotrack_sklearn.callsite import argument_name
-from autotrack_sklearn.predictions import Predictions, Trained, caller
+from autotrack_sklearn.predictions import Predictions, Trained
 from autotrack_sklearn.tasks import Tasks
 
 Steps = Generator[None, autotrack.Outcome, None]
@@ -81,7 +81,9 @@ class CrossValidations:
                 facts["fits"] = receiver.count
                 run.capture(facts={"cross_validation": facts})
                 if function == "cross_val_predict" and outcome.exception is None:
-                    made = Trained(run).predicted(given.get("method", "predict"), argument_name(caller(), 1, "X"))
+                    made = Trained(run).predicted(
+                        given.get("method", "predict"), argument_name(autotrack.caller(), 1, "X")
+                    )
                     self._predictions.made(outcome.value, made)
                 receiver.tell_failures()
             training.end(outcome.exception)

@@ -24,7 +24,7 @@ from autotrack_sklearn.crossval import CrossValidations
 from autotrack_sklearn.dumps import Dumps
 from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
-from autotrack_sklearn.predictions import Predictions, Trained, caller
+from autotrack_sklearn.predictions import Predictions, Trained
 from autotrack_sklearn.scores import Scores
 from autotrack_sklearn.search import Searches
 from autotrack_sklearn.tasks import Tasks
@@ -134,7 +134,7 @@ class SklearnIntegration(autotrack.Integration):
 
     def _record_model(self, call: autotrack.Call) -> Steps:
         estimator = call.instance
-        name = argument_name(caller(), 0, "X")
+        name = argument_name(autotrack.caller(), 0, "X")
         with autotrack.training(self.name, type(estimator).__name__) as training:
             self._capture_before(training.run, call)
             asked = training_metrics.before(call) if training.metrics_wanted else None

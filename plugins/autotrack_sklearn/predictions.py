@@ -7,7 +7,6 @@ remembered in the context, so no thread guesses from what another one did.
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -124,7 +123,7 @@ class Predictions:
             self.made(result, _OF_NOBODY)
             return
         given = args[1] if len(args) > 1 else kwargs.get("X")
-        data = trained.called(given, argument_name(caller(), 0, "X", method))
+        data = trained.called(given, argument_name(autotrack.caller(), 0, "X", method))
         self.made(result, trained.predicted(method, data))
 
     def made(self, result: Any, prediction: Prediction) -> None:
@@ -164,14 +163,3 @@ def of_sklearn(frame: FrameType | None) -> bool:
     """Whether the code that is running is scikit-learn's own."""
     name = None if frame is None else frame.f_globals.get("__name__")
     return type(name) is str and name.startswith("sklearn.")
-
-
-def caller() -> FrameType | None:
-    """The frame that called a patched function: above its wrapper, what that calls, and the handler that asks.
-
-    None where a thread was started with the function itself.
-    """
-    try:
-        return sys._getframe(4)
-    except ValueError:
-        return None

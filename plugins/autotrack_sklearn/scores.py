@@ -20,7 +20,7 @@ from typing import Any
 import autotrack
 from autotrack_sklearn import figures, names
 from autotrack_sklearn.callsite import argument_name
-from autotrack_sklearn.predictions import Prediction, Predictions, Trained, caller, of_sklearn, recent, rows
+from autotrack_sklearn.predictions import Prediction, Predictions, Trained, of_sklearn, recent, rows
 
 Steps = Generator[None, autotrack.Outcome, None]
 
@@ -65,7 +65,7 @@ class Scores:
 
     def on_metric(self, call: autotrack.Call) -> Steps | None:
         """A function of ``sklearn.metrics``."""
-        if autotrack.in_training() or of_sklearn(caller()):
+        if autotrack.in_training() or of_sklearn(autotrack.caller()):
             return None
         return self._metric(call)
 
@@ -96,12 +96,12 @@ class Scores:
             return
         run = autotrack.run_here()
         if run is not None:
-            data = argument_name(caller(), 0, first)
+            data = argument_name(autotrack.caller(), 0, first)
             self._record(run, scores, data, _BY_ORDER)
 
     def on_score(self, call: autotrack.Call) -> Steps | None:
         """``estimator.score(X, y)``."""
-        if autotrack.in_training() or of_sklearn(caller()):
+        if autotrack.in_training() or of_sklearn(autotrack.caller()):
             return None
         return self._score(call)
 
@@ -112,12 +112,12 @@ class Scores:
         if value is not None:
             model = self._predictions.model(call.instance)
             given = call.args[1] if len(call.args) > 1 else call.kwargs.get("X")
-            data = self._data(model, given, caller(), 0, "X", "score")
+            data = self._data(model, given, autotrack.caller(), 0, "X", "score")
             self._record_for(model, {"score": value}, data)
 
     def on_scorer(self, call: autotrack.Call) -> Steps | None:
         """``scorer(estimator, X, y)``."""
-        if autotrack.in_training() or of_sklearn(caller()):
+        if autotrack.in_training() or of_sklearn(autotrack.caller()):
             return None
         return self._scorer(call)
 
@@ -130,7 +130,7 @@ class Scores:
         given = call.bound
         model = self._predictions.model(given.get("estimator", next(iter(call.args[1:]), None)))
         if scores:
-            data = self._data(model, given.get("X", next(iter(call.args[2:]), None)), caller(), 1, "X")
+            data = self._data(model, given.get("X", next(iter(call.args[2:]), None)), autotrack.caller(), 1, "X")
             self._record_for(model, scores, data)
 
     @staticmethod
