@@ -43,8 +43,8 @@ def test_last_and_best(tracked):
     assert run.models["model"].format == "safetensors"
     assert run.models["model"].requires["torch"] == torch.__version__
     with pytest.raises(autotrack.ModelNotTrusted, match="Net"):
-        autotrack.load_model("@last/model")
-    last = autotrack.load_model("@last/model", trusted=[name])
+        autotrack.load_model("@last")
+    last = autotrack.load_model("@last", trusted=[name])
     assert isinstance(last, Net)
     assert same_state(last, seen["state"])
     best = autotrack.load_model("@last/model-best", trusted=[name])
