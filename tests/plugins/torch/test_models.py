@@ -191,6 +191,14 @@ def test_extra_state_is_told_and_not_pickled():
     assert description["missing"] == ["_extra_state"]
 
 
+def test_what_is_missing_is_noted(tracked):
+    model = Extra(4, 3)
+    steps(model, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+    run = finished()
+    assert run.models
+    assert any("_extra_state" in text for _, text in run.notes)
+
+
 def test_a_file_is_not_believed(caplog):
     """A description can name any class; only modules are made, and only by the caller's word."""
     import json
