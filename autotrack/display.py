@@ -63,15 +63,18 @@ def ago(start: float) -> str:
     return "now"
 
 
+_HOW = ("n_iter", "lr", "time")
+
+
 def _metrics(runs: Iterable[RunRecord]) -> list[str]:
-    """Names of the metrics worth a column: those that most runs have, ``n_iter`` after all others."""
+    """Names of the metrics worth a column: those that most runs have; what says how it was done after all others."""
     counts: Counter[str] = Counter()
     for run in runs:
         counts.update(run.metrics.keys())
     for key in [key for key in counts if key.endswith("_time")]:  # nearly what the column "took" says
         del counts[key]
-    # How long a solver took is what is asked for last, and nearly every run has it.
-    return sorted(counts, key=lambda key: (key == "n_iter", -counts[key], key))[:_COLUMNS]
+    # How long a solver took or what its steps were is what is asked for last, and nearly every run has it.
+    return sorted(counts, key=lambda key: (key.partition("/")[0] in _HOW, -counts[key], key))[:_COLUMNS]
 
 
 def _params(runs: Sequence[RunRecord]) -> list[str]:

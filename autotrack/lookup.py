@@ -74,7 +74,8 @@ def load_model(
     """Load a recorded model. Nothing is unpickled, and no unknown type is made, without the caller's word.
 
     Args:
-        ref: A run as for ``get_run``, or ``<run>/<model name>`` where a run has several.
+        ref: A run as for ``get_run``, or ``<run>/<model name>`` where a run has several; ``model-best`` beside
+            ``model`` is the state in which an evaluation was best.
         trusted: Names of types that you vouch for; True for the whole file, whatever is in it.
         store: As for ``runs``.
 
@@ -116,10 +117,13 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
     if not run.models:
         why = "; ".join(text for _, text in run.notes if "model" in text)
         raise ModelError(f"run {run.name} has no model" + (f": {why}" if why else ""))
-    if name not in run.models and (name or len(run.models) > 1):
+    # A loop keeps a model as it was last, and beside it as it was best.
+    meant = [known for known in run.models if not known.endswith("-best")] or list(run.models)
+    name = name or (meant[0] if len(meant) == 1 else "")
+    if name not in run.models:
         have = ", ".join(f"{run.id}/{known}" for known in run.models)
         raise ModelError(f"run {run.name} has no single model {name!r}; name one of: {have}")
-    return run, run.models[name] if name else next(iter(run.models.values()))
+    return run, run.models[name]
 
 
 def _gets_safe(run: RunRecord, model: Model, trusted: list[str] | bool | None) -> bool:

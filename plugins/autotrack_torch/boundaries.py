@@ -111,7 +111,7 @@ class Boundaries:
             loop.add(optimizer, series)
             loop.describe_stage(optimizer, self.roots.of(set(parameter_ids(optimizer))))
             return loop, series
-        if site in here.helpers:
+        if site and site in here.helpers:
             series = here.helpers[site]
             loop.add(optimizer, series)
             return loop, series

@@ -138,6 +138,9 @@ class Keeper:
             if why:
                 self._note(why, name)
                 continue
+            missing = state.description["missing"]
+            if missing and state.tensors:
+                self._run.note(f"of model {name!r} these are not kept: {', '.join(missing[:10])}", "warning")
             best, kept.best = kept.best, None  # from now on it is the writer's
             jobs = [partial(self._run.capture_model, state.copied(), name, math.inf)]
             if best is not None:

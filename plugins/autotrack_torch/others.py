@@ -24,7 +24,9 @@ class Torchmetrics:
         self._told: dict[int, Any] = {}
 
     def made(self, metric: Any) -> None:
-        """A metric was made."""
+        """A metric was made. Other libraries make their own for themselves, of private classes."""
+        if type(metric).__name__.startswith("_"):
+            return
         key = id(metric)
         self._known[key] = weakref.ref(metric, lambda _: self._forget(key))
 

@@ -227,6 +227,22 @@ def test_torchmetrics(tracked):
     assert b"autotrack" not in pickle.dumps(accuracy)
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["while it trains", "after it"])
+def test_scores_of_scikit_learn(tracked, after):
+    from sklearn.metrics import accuracy_score
+
+    model = nn.Linear(4, 3)
+    X, y = data(16).tensors
+    steps(model, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+    if after:
+        autotrack.disable()
+        autotrack.enable(store=tracked, experiment="test")
+    with torch.no_grad():
+        score = accuracy_score(y.numpy(), model(X).argmax(1).numpy())
+    run = only_run()
+    assert score in run.metrics.values()
+
+
 def test_scalars_of_tensorboard(tracked, tmp_path):
     pytest.importorskip("tensorboard")
     from torch.utils.tensorboard import SummaryWriter

@@ -43,8 +43,8 @@ def test_last_and_best(tracked):
     assert run.models["model"].format == "safetensors"
     assert run.models["model"].requires["torch"] == torch.__version__
     with pytest.raises(autotrack.ModelNotTrusted, match="Net"):
-        autotrack.load_model("@last/model")
-    last = autotrack.load_model("@last/model", trusted=[name])
+        autotrack.load_model("@last")
+    last = autotrack.load_model("@last", trusted=[name])
     assert isinstance(last, Net)
     assert same_state(last, seen["state"])
     best = autotrack.load_model("@last/model-best", trusted=[name])
@@ -189,6 +189,14 @@ def test_arguments_that_are_not_known_are_told(caplog):
 def test_extra_state_is_told_and_not_pickled():
     description = snapshot_of(Extra(2, 2)).description
     assert description["missing"] == ["_extra_state"]
+
+
+def test_what_is_missing_is_noted(tracked):
+    model = Extra(4, 3)
+    steps(model, torch.optim.SGD(model.parameters(), lr=0.1), 2)
+    run = finished()
+    assert run.models
+    assert any("_extra_state" in text for _, text in run.notes)
 
 
 def test_a_file_is_not_believed(caplog):
