@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import Case, Found, Turn, added, bench, emit
+from common import Case, Found, Turn, added, bench, emit, pairs
 
 import autotrack
 
@@ -69,11 +69,7 @@ def paired(width: int, layers: int, batch: int, count: int) -> Callable[[Path], 
                 autotrack.disable()
 
         while True:
-            found: Turn = {"plain": [], "recorded": []}
-            for _ in range(3):
-                found["plain"].append(train(count))
-                found["recorded"].append(recorded())
-            yield found
+            yield pairs(lambda: train(count), recorded, 4)
 
     return turns
 
