@@ -156,6 +156,7 @@ def test_an_explicit_run_takes_the_loop(tracked):
         first = steps(model, optimizer, 4)
     second = steps(model, optimizer, 2)
     autotrack.disable()
+    assert housekeeper.wait_idle(60)
     other, run = autotrack.runs()
     assert run.id == mine.id
     assert values(run, "train/loss") == first
