@@ -15,6 +15,9 @@ from tests.backends.journals import RUN, files, read
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
+# Python 3.12 warns of a fork beside any other thread, and earlier tests of the process may have left one.
+forks = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
 
 def _break(writer):
     """The journal's descriptor becomes one that is always full."""
@@ -169,6 +172,7 @@ def test_threads_share_a_writer(folder):
         assert [record.s for record in records if f"m{number}" in record.m] == list(range(300))
 
 
+@forks
 def test_a_forked_child_writes_a_file_of_its_own(folder):
     writer = JournalWriter(folder, RUN)
     writer.append(encode(Note(text="before")))
@@ -194,6 +198,7 @@ def test_a_forked_child_writes_a_file_of_its_own(folder):
     assert len({head["start"] for head in heads}) == 1  # one clock: their times can be compared
 
 
+@forks
 def test_a_fork_while_another_thread_holds_the_lock_does_not_hang(folder):
     writer = JournalWriter(folder, RUN)
     held, go = threading.Event(), threading.Event()

@@ -16,6 +16,7 @@ import numpy
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  all_estimators() knows them once this is imported
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import all_estimators
@@ -28,6 +29,10 @@ _REQUIRED: dict[str, Callable[[], dict[str, Any]]] = {
     "GridSearchCV": lambda: {"estimator": LogisticRegression(), "param_grid": {"C": [0.1, 1.0]}, "cv": 2},
     "RandomizedSearchCV": lambda: {
         "estimator": LogisticRegression(), "param_distributions": {"C": [0.1, 1.0]}, "n_iter": 2, "cv": 2,
+    },
+    "HalvingGridSearchCV": lambda: {"estimator": LogisticRegression(), "param_grid": {"C": [0.1, 1.0]}, "cv": 2},
+    "HalvingRandomSearchCV": lambda: {
+        "estimator": LogisticRegression(), "param_distributions": {"C": [0.1, 1.0]}, "n_candidates": 2, "cv": 2,
     },
     "GaussianRandomProjection": lambda: {"n_components": 2},
     "SparseRandomProjection": lambda: {"n_components": 2},

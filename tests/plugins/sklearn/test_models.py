@@ -42,6 +42,7 @@ NEED_A_WORD = {
     "SplineTransformer": [
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
+        "scipy.interpolate._bsplines._BSpline",
     ],
     # holds a scorer, which is made for the function in it
     "TunedThresholdClassifierCV": [
