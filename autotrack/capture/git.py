@@ -46,6 +46,7 @@ _OFF = {
     "core.hooksPath": os.devnull,
     "core.untrackedCache": "false",
     "core.quotePath": "false",
+    "diff.autoRefreshIndex": "false",
     "diff.external": "",
     "diff.ignoreSubmodules": "all",
     "status.submoduleSummary": "false",
@@ -265,6 +266,8 @@ def _fill(patch: _Patch, git: _Git, top: Path, commit: str | None) -> None:
     changed = git.run("-C", str(top), "diff", *_DIFF, against, "--", limit=MAX_PATCH + 1) or b""
     for section in re.split(rb"(?m)^(?=diff --git )", changed):
         header, _, body = section.partition(b"\n")
+        if not body:  # only its times differ
+            continue
         if re.search(rb"^Binary files .* differ$", body, re.MULTILINE) and b"\n@@" not in section:
             half = header.removeprefix(b"diff --git ")  # "a/NAME b/NAME"
             patch.left_out.append(os.fsdecode(half[: len(half) // 2]).strip('"').removeprefix("a/"))
