@@ -11,7 +11,6 @@ demo: .venv-demo/ready
 
 test: lint
 	$(DEV)/pytest -n 2
-	$(DEV)/python tests/matrix.py
 
 # the quick tests on the other Pythons of this machine, and on the oldest scikit-learn
 matrix: .venv/ready
