@@ -87,6 +87,7 @@ class FitRecord:
         self._epoch = self._trainer.current_epoch
         for name, tensor in self._results.of_step(without=_LATE):
             self._readings.take(name, tensor, self._step, self._epoch)
+        self.run.flush()  # a step of Lightning's is never so short that a line for each would matter
 
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already."""

@@ -123,7 +123,8 @@ def test_a_resumed_fit_goes_on_counting_and_names_the_checkpoint(pl: ModuleType,
     callback = checkpointing(pl, tracked.parent / "kept")
     trainer(pl, callbacks=[callback], enable_checkpointing=True).fit(module(pl), loader(), loader(16))
     logger = csv_logger(pl, tracked.parent)
-    fit = trainer(pl, max_epochs=4, logger=logger)
+    again = checkpointing(pl, tracked.parent / "kept")
+    fit = trainer(pl, max_epochs=4, logger=logger, callbacks=[again], enable_checkpointing=True)
     fit.fit(module(pl), loader(), loader(16), ckpt_path=callback.last_model_path, weights_only=False)
     run = autotrack.get_run("@last")
     assert run.tags["resumed_from"] == callback.last_model_path
