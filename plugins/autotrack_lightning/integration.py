@@ -14,6 +14,7 @@ from typing import Any
 
 import autotrack
 from autotrack_lightning.callback import CallbackMethods, acting
+from autotrack_lightning.describe import own_loggers
 
 _CALLS = ("fit", "validate", "test", "predict")
 _FIRST = ("BatchSizeFinder", "LearningRateFinder")  # they may end the call before it has begun
@@ -46,6 +47,8 @@ class LightningIntegration(autotrack.Integration):
                 own = callback is None
                 callback = callback or _put_in(trainer)
                 callback.called(autotrack.current_scope())
+                for logger in own_loggers(trainer):
+                    logger.model_name = type(call.bound.get("model")).__name__
             before = trainer.callbacks
             outcome = yield
             with autotrack.protect("taking the callback out", self.name):

@@ -29,6 +29,9 @@ class LoggerMethods:
         save_dir: Folder in which Lightning puts checkpoints, below ``name/version``. Default: the Trainer's
             ``default_root_dir``.
         tags: Tags of the run.
+
+    Attributes:
+        model_name: Class of the module that is trained next, where that is known before Lightning asks for the run.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class LoggerMethods:
         self._tags = dict(tags or {})
         self._training: autotrack.Training | None = None
         self._record: FitRecord | None = None
-        self._model_name = "lightning"
+        self.model_name = "lightning"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_training": None, "_record": None}
@@ -78,7 +81,7 @@ class LoggerMethods:
         if scope is None or scope.integration != "lightning":
             return self.begin("lightning").run
         with autotrack.in_scope(scope.parent):
-            return self.begin(self._model_name).run
+            return self.begin(self.model_name).run
 
     @property
     def name(self) -> str | None:
