@@ -191,6 +191,10 @@ def test_with_both_imported_the_class_suits_either(pl: ModuleType, store: Path):
 # ---- other ways to train -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*Jsonargparse")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:jsonargparse")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:lightning.pytorch.cli")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:pytorch_lightning.cli")
 def test_lightning_cli(pl: ModuleType, tracked: Path, monkeypatch: pytest.MonkeyPatch):
     import importlib
 
