@@ -162,12 +162,6 @@ def _end_at_exit(reference: weakref.ref[LoggerMethods]) -> None:
 
 
 def _rank() -> int:
-    """This process's rank among those that train together."""
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return int(distributed.get_rank())
-    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
-        value = os.environ.get(variable, "")
-        if value.isdigit():
-            return int(value)
-    return 0
+    """This process's rank, as Lightning's own loggers know it, also before the processes have met."""
+    known = sys.modules.get("lightning_utilities.core.rank_zero")
+    return int(getattr(getattr(known, "rank_zero_only", None), "rank", 0) or 0)

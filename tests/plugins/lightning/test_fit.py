@@ -240,3 +240,14 @@ def test_weights_callbacks_and_log_are_the_same_without(
     assert all(torch.equal(plain_state[key], recorded_state[key]) for key in plain_state)
     assert torch.equal(plain_rng, recorded_rng)
     assert plain_log == recorded_log
+
+
+def test_scores_of_scikit_learn_inside_go_to_the_run(pl: ModuleType, tracked: Path):
+    def scores(self):
+        from sklearn.metrics import accuracy_score
+
+        accuracy_score([0, 1, 1, 1], [0, 1, 1, 0])
+
+    trainer(pl).fit(module(pl, on_validation_epoch_end=scores), loader(), loader(16))
+    (run,) = autotrack.runs()
+    assert run.metrics["accuracy_score"] == 0.75
