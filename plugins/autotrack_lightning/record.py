@@ -15,6 +15,9 @@ __all__ = ["FitRecord"]
 
 _LATE = "on_train_batch_end"  # callbacks are told before the module is
 
+_PERIOD = 0.005
+"""Seconds for which metrics of steps may wait to be written: what a kill -9 may cost."""
+
 
 class FitRecord:
     """Records one fit, from ``on_fit_start`` to its end.
@@ -47,6 +50,7 @@ class FitRecord:
         self._recorded: set[str] = set()  # metrics of this epoch that are on record
         self._rates: dict[str, float] = {}
         self._described = False
+        self._written = 0.0
 
     def describe(self) -> None:
         """Record what is trained, and how."""
@@ -87,7 +91,10 @@ class FitRecord:
         self._epoch = self._trainer.current_epoch
         for name, tensor in self._results.of_step(without=_LATE):
             self._readings.take(name, tensor, self._step, self._epoch)
-        self.run.flush()  # a step of Lightning's is never so short that a line for each would matter
+        now = time.perf_counter()
+        if now - self._written > _PERIOD:
+            self._written = now
+            self.run.flush()
 
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already."""
@@ -99,6 +106,7 @@ class FitRecord:
     def end_epoch(self) -> None:
         """An epoch is over; what the module logs about it now is recorded by the next ``flush``."""
         self.flush_late()
+        self.run.flush()
         self._over = True
 
     def flush(self) -> None:
