@@ -1,7 +1,8 @@
 """What recording adds to a step of a Lightning ``Trainer`` that logs one metric at each step.
 
 A module of two small layers, batches of 32 rows, ``self.log("loss", loss, on_step=True)``, ``log_every_n_steps=1``,
-no progress bar, no checkpoints. A value is the median time from one step to the next in a fit of 200 steps; added is the difference to a fit with ``logger=False`` right before or after it.
+no progress bar, no checkpoints. A value is the median time from one step to the next in a fit of 200 steps; added is
+the difference to a fit with ``logger=False`` right before or after it.
 
 - **autotrack**: ``enable()``, ``logger=False``; steps are on disk 5 ms after they returned.
 - **CSVLogger**, **TensorBoardLogger**, **WandbLogger** (offline), **MLFlowLogger** (SQLite): Lightning's own, with

@@ -250,4 +250,4 @@ def test_scores_of_scikit_learn_inside_go_to_the_run(pl: ModuleType, tracked: Pa
 
     trainer(pl).fit(module(pl, on_validation_epoch_end=scores), loader(), loader(16))
     (run,) = autotrack.runs()
-    assert run.metrics["accuracy_score"] == 0.75
+    assert run.metrics["accuracy"] == 0.75
