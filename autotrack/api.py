@@ -300,28 +300,31 @@ class Training:
                 self.run.end("finished")
 
 
-def begin_training(integration: str, name: str) -> Training:
+def begin_training(integration: str, name: str, *, run_name: str = "", experiment: str = "") -> Training:
     """A training of a model called ``name`` that lasts until ``end()``, for frameworks that train call by call.
 
     By the run rules: outside any explicit run it is a new run, after a hundred from one line a child of that
     line's series; the first training inside an explicit run is that run's; further ones are its children. A
-    training that a library in site-packages started has the tag ``via``.
+    training that a library in site-packages started has the tag ``via``. Where a person gave ``run_name`` or
+    ``experiment``, a run that is begun for it has them.
     """
-    result = _begin(integration, name)
+    result = _begin(integration, name, run_name, experiment)
     context.ongoing(result.run)
     return result
 
 
-def _begin(integration: str, name: str) -> Training:
+def _begin(integration: str, name: str, run_name: str = "", experiment: str = "") -> Training:
     session = _current()
     site = session.call_site(integration)
     explicit = context.explicit_run()
     if not isinstance(explicit, Run):
-        run, own = session.training_run(name, integration, site), True
+        given = run_name or experiment
+        by_hand = session.new_run(run_name, prefix=name, experiment=experiment, by=integration) if given else None
+        run, own = by_hand or session.training_run(name, integration, site), True
     elif explicit.adopt():
         run, own = explicit, False
     else:
-        run, own = explicit.child(name), True
+        run, own = explicit.child(run_name or name), True
     if site.library:
         run.capture(tags={"via": site.library})
     return Training(run, own, session.settings.training_metrics)

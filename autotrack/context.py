@@ -169,11 +169,11 @@ def training(run: RunLike | None, integration: str) -> Iterator[None]:
             _scope.set(scope.parent)
 
 
-def _around(scope: Scope) -> bool:
+def _around(scope: Scope | None) -> bool:
     now = _scope.get()
     while now is not None and now is not scope:
         now = now.parent
-    return now is not None
+    return now is scope
 
 
 def innermost() -> Scope | None:
@@ -187,8 +187,8 @@ def put_back(scope: Scope | None) -> None:
 
 
 @contextmanager
-def in_scope(scope: Scope) -> Iterator[None]:
-    """The lines inside belong to a scope of another thread."""
+def in_scope(scope: Scope | None) -> Iterator[None]:
+    """The lines inside belong to a scope of another thread, or to one further out (None: to no scope)."""
     before = _scope.get()
     _scope.set(scope)
     try:

@@ -86,7 +86,6 @@ class Integration:
         found = str(getattr(sys.modules.get(package), "__version__", ""))
         if found and _numbers(found) < _numbers(wanted):
             self._state, self.reason = "wrong version", f"{package} {found} is older than {wanted}"
-            self.patches.undo()  # those in what it is used with
             return
         with guard.protect(f"patching {module.__name__} for {self.name!r}", self.name):
             try:
@@ -95,7 +94,7 @@ class Integration:
                 self._state, self.reason = "dropped after errors", f"{type(error).__name__}: {error}"
                 self.patches.undo()
                 raise
-        if self._state != "dropped after errors" and package in sys.modules:
+        if self._state != "dropped after errors":
             self._state, self.reason = "active", f"{package} {found}, {len(self.patches)} patches"
 
 

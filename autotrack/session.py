@@ -119,8 +119,9 @@ class Session:
 
     def call_site(self, integration: str) -> CallSite:
         """The user's line that starts a training now, seen from the integration that records it."""
-        frameworks = {known.minimum[0] for known in self.integrations}
-        recorders = {type(known).__module__.partition(".")[0] for known in self.integrations}
+        integrations = self.integrations or plugins.integrations()  # a callback given by hand needs no enable()
+        frameworks = {name.partition(".")[0] for known in integrations for name in (known.minimum[0], *known.modules)}
+        recorders = {type(known).__module__.partition(".")[0] for known in integrations}
         return find_call_site(frozenset({"autotrack", integration} | frameworks | recorders))
 
     def training_run(self, model: str, by: str, site: CallSite) -> Run:

@@ -9,6 +9,7 @@ model says through which transformers its training data came.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -38,13 +39,7 @@ class SklearnIntegration(autotrack.Integration):
     """Records trainings of scikit-learn estimators."""
 
     name = "sklearn"
-    modules = (
-        "sklearn.base",
-        "sklearn.metrics",
-        "sklearn.utils.parallel",
-        "sklearn.model_selection._validation",
-        "joblib.numpy_pickle",
-    )
+    modules = ("sklearn.base", "sklearn.metrics", "sklearn.utils.parallel", "sklearn.model_selection._validation")
     minimum = ("sklearn", "1.5")
 
     def __init__(self) -> None:
@@ -66,9 +61,8 @@ class SklearnIntegration(autotrack.Integration):
         """Patch the classes there are, and have later ones patched when they are made."""
         others = {
             "sklearn.metrics": self._scores.install,
-            "sklearn.utils.parallel": self._tasks.install,
+            "sklearn.utils.parallel": self._install_parallel,
             "sklearn.model_selection._validation": self._cross_validations.install,
-            "joblib.numpy_pickle": Dumps(self._predictions).install,
         }
         if module.__name__ in others:
             others[module.__name__](module, patches)
@@ -81,6 +75,10 @@ class SklearnIntegration(autotrack.Integration):
         self._patch_mixins(classes, patches)
         for hooked in {extract.owner_of(cls, "__init_subclass__") for cls in (base, module.TransformerMixin)}:
             patches.around(hooked, "__init_subclass__", self._on_class)
+
+    def _install_parallel(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
+        self._tasks.install(module, patches)
+        Dumps(self._predictions).install(sys.modules["joblib.numpy_pickle"], patches)  # joblib has been imported for it
 
     def _patch_class(self, cls: type, patches: autotrack.PatchSet) -> None:
         for name in METHODS:

@@ -65,7 +65,7 @@ class Scores:
 
     def on_metric(self, call: autotrack.Call) -> Steps | None:
         """A function of ``sklearn.metrics``."""
-        if autotrack.in_training() or of_sklearn(autotrack.caller()):
+        if (autotrack.in_training() and not _in_others_run()) or of_sklearn(autotrack.caller()):
             return None
         return self._metric(call)
 
@@ -90,7 +90,7 @@ class Scores:
         if prediction is not None:
             self._record_for(prediction.model, scores, prediction.data)
             return
-        prediction = recent(rows(truth))
+        prediction = None if autotrack.in_training() else recent(rows(truth))
         if prediction is not None:
             self._record_for(prediction.model, scores, prediction.data, _BY_LENGTH)
             return
@@ -181,6 +181,12 @@ class Scores:
             inferred = {name: f"the run was guessed: {guessed}" for name in scores if name not in told}
             told.update(inferred)
         run.capture(metrics=scores, facts={"inferred": inferred} if inferred else None, step=step)
+
+
+def _in_others_run() -> bool:
+    """Whether a training of another framework's goes on, whose run the scores are for."""
+    scope = autotrack.current_scope()
+    return scope is not None and scope.integration not in ("", "sklearn") and scope.run is not None
 
 
 @functools.cache

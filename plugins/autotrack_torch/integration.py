@@ -106,7 +106,8 @@ class TorchIntegration(autotrack.Integration):
 
     def _backward(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-        if given is not None:  # no loss, but a part of a larger backward (checkpointing, custom functions)
+        # No loss, but a part of a larger backward (checkpointing, custom functions); or somebody else's training.
+        if given is not None or autotrack.in_training():
             return
         tensors = args[0] if args else kwargs.get("tensors")
         here = self._here

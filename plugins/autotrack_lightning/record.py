@@ -1,0 +1,146 @@
+"""The record of one ``Trainer.fit``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import autotrack
+from autotrack_lightning import describe
+from autotrack_lightning.checkpoints import describe_checkpoints, keep_models
+from autotrack_lightning.readings import Readings
+from autotrack_lightning.results import Results
+
+__all__ = ["FitRecord"]
+
+_LATE = "on_train_batch_end"  # callbacks are told before the module is
+
+_PERIOD = 0.005
+"""Seconds for which metrics of steps may wait to be written: what a kill -9 may cost."""
+
+
+class FitRecord:
+    """Records one fit, from ``on_fit_start`` to its end.
+
+    Attributes:
+        run: Its run.
+    """
+
+    def __init__(self, trainer: Any, module: Any, scope: autotrack.Scope) -> None:
+        self._trainer = trainer
+        self._module = module
+        self._started = time.perf_counter()
+        self._loggers = describe.own_loggers(trainer)
+        with autotrack.in_scope(scope.parent):  # seen from where the user called
+            name = type(module).__name__
+            self._training = (
+                self._loggers[0].begin(name) if self._loggers else autotrack.begin_training("lightning", name)
+            )
+        self.run = self._training.run
+        scope.run = self.run
+        for logger in self._loggers:
+            logger.joined(self)
+        self._loop = trainer.fit_loop.epoch_loop
+        self._results = Results(trainer, trainer.fit_loop)
+        self._readings = Readings(self.run)
+        self._accumulating = False  # gradients: the step goes on
+        self._over = False  # the epoch
+        self._step = 0  # the one that went on last
+        self._epoch = 0
+        self._recorded: set[str] = set()  # metrics of this epoch that are on record
+        self._rates: dict[str, float] = {}
+        self._described = False
+        self._written = 0.0
+
+    def describe(self) -> None:
+        """Record what is trained, and how."""
+        if self._described:
+            return
+        self._described = True
+        params, changed = describe.params(self._trainer, self._module)
+        self.run.capture(params=params, changed=changed, facts=describe.facts(self._trainer, self._module))
+        resumed = self._trainer.ckpt_path
+        if resumed:
+            step = self._loop._batches_that_stepped
+            found = {"checkpoint": str(resumed), "epoch": self._trainer.current_epoch, "step": step}
+            self.run.capture(tags={"resumed_from": str(resumed)}, facts={"resumed": found})
+
+    # ---- epochs and steps -------------------------------------------------------------------------------------------
+
+    def begin_epoch(self) -> None:
+        """An epoch begins."""
+        self.flush()
+        self._over = False
+        self._epoch = self._trainer.current_epoch
+        self._recorded.clear()
+
+    def begin_step(self) -> None:
+        """A step begins: with these learning rates."""
+        self.flush_late()
+        for name, rate in describe.rates(self._trainer):
+            if rate != self._rates.get(name):
+                self._rates[name] = rate
+                self.run.gather(name, rate, self._loop._batches_that_stepped, self._trainer.current_epoch)
+
+    def step(self) -> None:
+        """A step has returned. In an accumulation of gradients the last batch is the step."""
+        self._accumulating = self._module.automatic_optimization and self._trainer.fit_loop._should_accumulate()
+        if self._accumulating:
+            return
+        self._step = self._loop._batches_that_stepped
+        self._epoch = self._trainer.current_epoch
+        for name, tensor in self._results.of_step(without=_LATE):
+            self._readings.take(name, tensor, self._step, self._epoch)
+        now = time.perf_counter()
+        if now - self._written > _PERIOD:
+            self._written = now
+            self.run.flush()
+
+    def flush_late(self) -> None:
+        """Metrics that the module logged when we had been told of the step already."""
+        if self._accumulating:
+            return
+        for name, tensor in self._results.of_step():
+            self._readings.take(name, tensor, self._step, self._epoch)
+
+    def end_epoch(self) -> None:
+        """An epoch is over; what the module logs about it now is recorded by the next ``flush``."""
+        self.flush_late()
+        self.run.flush()
+        self._over = True
+
+    def flush(self) -> None:
+        """Record what Lightning has computed for an epoch that is over."""
+        self.flush_late()
+        if not self._over:  # what is there is the last epoch's
+            return
+        found = {name: value for name, value in self._results.of_epoch().items() if name not in self._recorded}
+        if found:
+            self._recorded.update(found)
+            self.run.capture(metrics=found, step=self._loop._batches_that_stepped - 1, epoch=self._epoch)
+
+    def records(self, name: str) -> bool:
+        """Whether the metric of this name comes from ``self.log`` and is recorded here."""
+        val_loop = self._loop.val_loop
+        return name in self._results.names() or name in Results(self._trainer, val_loop).names()
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def end(self, error: BaseException | None) -> None:
+        """The fit has returned, or raised ``error``."""
+        for logger in self._loggers:
+            logger.joined(None)
+        try:
+            self.describe()
+            self.flush()
+            self._readings.settle()
+            stopped = error is not None and not isinstance(error, Exception)  # by a person or a scheduler
+            describe_checkpoints(self._trainer, self.run)
+            if error is None or stopped:
+                keep_models(self._trainer, self._module, self.run, time.perf_counter() - self._started)
+        finally:
+            if isinstance(error, SystemExit) and type(error) is not SystemExit:  # Lightning's, of a SIGTERM
+                self.run.note("the process was told to end (SIGTERM)", "warning")
+                if self._training.own:
+                    self.run.end("interrupted", error)
+            self._training.end(error)
