@@ -46,6 +46,8 @@ ROWS = (
 # These say the same on every Python: they build wheels, run benchmarks, or look at the text of this repository.
 LEFT_OUT = (
     "tests/benchmarks",
+    "tests/plugins/lightning",
+    "tests/plugins/torch",
     "tests/test_clean_install.py",
     "tests/test_docs.py",
     "tests/test_packaging.py",
