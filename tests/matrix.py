@@ -43,9 +43,12 @@ ROWS = (
     Row("3.14"),
 )
 
-# These say the same on every Python: they build wheels, run benchmarks, or look at the text of this repository.
+# These need torch, or say the same on every Python: they build wheels, run benchmarks, or look at the text of this
+# repository.
 LEFT_OUT = (
     "tests/benchmarks",
+    "tests/plugins/lightning",
+    "tests/plugins/torch",
     "tests/test_clean_install.py",
     "tests/test_docs.py",
     "tests/test_packaging.py",

@@ -84,11 +84,16 @@ class FitRecord:
 
     def step(self) -> None:
         """A step has returned. In an accumulation of gradients the last batch is the step."""
-        self._accumulating = self._module.automatic_optimization and self._trainer.fit_loop._should_accumulate()
+        trainer = self._trainer
+        self._accumulating = (
+            trainer.accumulate_grad_batches > 1
+            and self._module.automatic_optimization
+            and trainer.fit_loop._should_accumulate()
+        )
         if self._accumulating:
             return
         self._step = self._loop._batches_that_stepped
-        self._epoch = self._trainer.current_epoch
+        self._epoch = trainer.current_epoch
         for name, tensor in self._results.of_step(without=_LATE):
             self._readings.take(name, tensor, self._step, self._epoch)
         now = time.perf_counter()
