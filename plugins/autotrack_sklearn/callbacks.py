@@ -16,8 +16,7 @@ from typing import Any
 import autotrack
 
 _ATTRIBUTE = "_skl_callbacks"  # where scikit-learn keeps them
-_MAX_ITERATIONS = 200  # scikit-learn spends some 60 us on calling us: 12 ms for as many
-_LARGE = 3_000_000  # values in the data: an iteration takes so long that those are under one percent
+_LARGE = 3_000_000  # values in the data: scikit-learn spends some 60 us an iteration on calling us, under one percent
 
 
 class _Listener:
@@ -80,6 +79,5 @@ def _calls_callbacks(estimator: Any, data: Any) -> bool:
     mixin = getattr(sys.modules.get("sklearn.callback"), "CallbackSupportMixin", None)
     if mixin is None or not isinstance(estimator, mixin):
         return False
-    iterations = vars(estimator).get("max_iter")
     size = getattr(data, "size", 0)
-    return isinstance(iterations, int) and (iterations <= _MAX_ITERATIONS or (isinstance(size, int) and size >= _LARGE))
+    return "max_iter" in vars(estimator) and isinstance(size, int) and size >= _LARGE

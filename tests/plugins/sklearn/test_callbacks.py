@@ -5,6 +5,7 @@ import pickle
 
 import numpy
 import pytest
+from autotrack_sklearn import callbacks
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +18,12 @@ import autotrack
 pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
 
 X, y = load_iris(return_X_y=True)
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    """These data count as large ones."""
+    monkeypatch.setattr(callbacks, "_LARGE", X[:100].size)
 
 
 class Spy:
@@ -87,10 +94,9 @@ def test_the_users_callbacks_stay_and_never_meet_ours_in_a_copy(tracked):
     [
         lambda: make_pipeline(StandardScaler(), model()),
         lambda: GridSearchCV(model(), {"C": [0.1, 1.0]}, cv=2, n_jobs=2),
-        lambda: model(max_iter=5000),
         lambda: model(solver="liblinear"),
     ],
-    ids=["pipeline", "search", "many iterations", "a solver that calls none"],
+    ids=["pipeline", "search", "a solver that calls none"],
 )
 def test_where_it_is_not_worth_it_nobody_is_called(make, tracked, recwarn):
     estimator = make().fit(X[:100], y[:100])
@@ -98,3 +104,8 @@ def test_where_it_is_not_worth_it_nobody_is_called(make, tracked, recwarn):
     for part in (estimator, getattr(estimator, "best_estimator_", estimator)):
         assert "_skl_callbacks" not in vars(part)
     assert not [warning for warning in recwarn if "callback" in str(warning.message)]
+
+
+def test_with_little_data_nobody_is_called(tracked):
+    model().fit(X[:99], y[:99])
+    assert "iteration_time" not in autotrack.get_run("@last").metrics
