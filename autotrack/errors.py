@@ -2,6 +2,7 @@
 
     AutotrackError
     ├── ConfigError          a setting or an argument is wrong (also a ValueError)
+    ├── FilterError          a filter or an order of runs is not understood (also a ValueError)
     ├── StoreError           the store cannot be used as asked
     │   └── StoreVersionError    written by a newer autotrack
     ├── NoActiveRun          something was logged and no run is there to take it
@@ -23,6 +24,7 @@ __all__ = [
     "ArtifactPathError",
     "AutotrackError",
     "ConfigError",
+    "FilterError",
     "ModelError",
     "ModelNotTrusted",
     "NoActiveRun",
@@ -39,6 +41,10 @@ class AutotrackError(Exception):
 
 class ConfigError(AutotrackError, ValueError):
     """A setting, argument or environment variable has a value that cannot be used."""
+
+
+class FilterError(AutotrackError, ValueError):
+    """A filter or an order of runs is not understood; the message shows the place."""
 
 
 class StoreError(AutotrackError):
