@@ -370,10 +370,7 @@ def _like(text: str, pattern: str, ignore_case: bool) -> bool:
     """SQL's LIKE, in time linear in both: each piece between two % is taken where it is first found."""
     pieces = ["".join("." if c == "_" else re.escape(c) for c in piece) for piece in pattern.split("%")]
     first, last = pieces[0], pieces[-1]
-    if len(pieces) == 1:
-        regex = first
-    else:
-        regex = first + "".join(f"(?>.*?{piece})" for piece in pieces[1:-1]) + f".*{last}"
+    regex = first + "".join(f"(?>.*?{piece})" for piece in pieces[1:-1]) + (f".*{last}" if len(pieces) > 1 else "")
     return re.fullmatch(regex, text, re.DOTALL | (re.IGNORECASE if ignore_case else 0)) is not None
 
 

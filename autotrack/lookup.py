@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from autotrack import api, config, models, plugins, reader
@@ -13,6 +14,7 @@ from autotrack.backends.base import RunSource
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullBackend
 from autotrack.errors import ModelError
+from autotrack.filter import parse_filter, parse_order
 from autotrack.models import conversion
 from autotrack.reader import RunList, RunRecord
 from autotrack.records import Model
@@ -41,16 +43,28 @@ def _source(store: str | os.PathLike[str] | None) -> RunSource:
 
 
 def runs(
-    experiment: str | None = None, limit: int | None = None, *, store: str | os.PathLike[str] | None = None
+    filter: str | None = None,  # noqa: A002  what it is called everywhere
+    experiment: str | None = None,
+    order_by: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    *,
+    store: str | os.PathLike[str] | None = None,
 ) -> RunList:
     """Recorded runs, newest first.
 
     Args:
+        filter: Only those that meet it: ``"metrics.accuracy > 0.9 and params.C = 10"``, in MLflow's search syntax.
         experiment: Only those of this experiment.
+        order_by: Sort by this, ``"metrics.accuracy DESC"``, or by several.
         limit: At most so many.
         store: Where to look. Default: the store in use, else the one found from here.
+
+    Raises:
+        FilterError: The filter or the order is not understood; the message shows the place.
     """
-    return reader.list_runs(_source(store), experiment, limit)
+    conditions = parse_filter(filter or "")
+    orders = [parse_order(text) for text in ([order_by] if isinstance(order_by, str) else order_by or ())]
+    return reader.list_runs(_source(store), experiment, limit, conditions, orders)
 
 
 def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunRecord:

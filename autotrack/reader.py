@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
 from autotrack import values
 from autotrack.backends.base import RunLog, RunSource
 from autotrack.errors import AmbiguousReference, RunNotFound
+from autotrack.filter import Comparison, Order, matches, sort_key
 from autotrack.records import (
     Artifact,
     Begin,
@@ -329,16 +330,26 @@ class RunList(Sequence[RunRecord]):
         return pandas.DataFrame(rows, columns=None if rows else always)
 
 
-def list_runs(source: RunSource, experiment: str | None = None, limit: int | None = None) -> RunList:
-    """Top-level runs that are not removed, newest first."""
+def list_runs(
+    source: RunSource,
+    experiment: str | None = None,
+    limit: int | None = None,
+    conditions: Sequence[Comparison] = (),
+    orders: Sequence[Order] = (),
+) -> RunList:
+    """Top-level runs that are not removed and meet all conditions; sorted as asked, else newest first."""
     everything = RunList(source, source.run_ids()[::-1])
-    chosen: list[str] = []
+    chosen: list[tuple[str, RunRecord]] = []
     for run_id, run in zip(everything._ids, everything, strict=True):
-        if limit is not None and len(chosen) >= limit:
+        if limit is not None and len(chosen) >= limit and not orders:
             break
-        if not run.removed and not run.parent and experiment in (None, run.experiment):
-            chosen.append(run_id)
-    result = RunList(source, chosen)
+        wanted = not run.removed and not run.parent and experiment in (None, run.experiment)
+        if wanted and all(matches(condition, run) for condition in conditions):
+            chosen.append((run_id, run))
+    for order in reversed(orders):
+        key = sort_key(order)
+        chosen.sort(key=lambda pair: key(pair[1]))
+    result = RunList(source, [run_id for run_id, _ in chosen[:limit]])
     result._read = everything._read
     return result
 

@@ -74,6 +74,21 @@ def test_ls(store: Path, monkeypatch: pytest.MonkeyPatch):
     assert lines[3].split()[-2:] == ["1", "0.7"]  # its child is counted, and is no line of its own
 
 
+def test_ls_filters_and_sorts(store: Path):
+    assert call("ls", "status = 'failed'", "--json", store=store).stdout.count('"id"') == 1
+    names = [run["name"] for run in json.loads(call("ls", "--sort", "name", "--json", store=store).stdout)]
+    assert names == sorted(names)
+    nothing = call("ls", "name = 'none such'", store=store)
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "No run meets that" in nothing.stderr
+
+
+def test_an_error_in_a_filter_shows_the_place(tmp_path: Path):
+    done = process("ls", "staus = 'x'", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[1:] == ["  staus = 'x'", "  ^^^^^"]
+
+
 def test_ls_options(store: Path):
     assert call("ls", "-e", "other", store=store).stdout.count("\n") == 2
     assert call("ls", "-n", "1", store=store).stdout.count("\n") == 2

@@ -144,9 +144,9 @@ def test_experiment_of_one_run(tracked: Path):
         pass
     with autotrack.start_run("b"):
         pass
-    assert [run.name for run in autotrack.runs("special")] == ["a"]
-    assert [run.name for run in autotrack.runs("test")] == ["b"]
-    assert list(autotrack.runs("none such")) == []
+    assert [run.name for run in autotrack.runs(experiment="special")] == ["a"]
+    assert [run.name for run in autotrack.runs(experiment="test")] == ["b"]
+    assert list(autotrack.runs(experiment="none such")) == []
 
 
 def test_logging_without_a_run_raises(script: Script, tmp_path: Path):

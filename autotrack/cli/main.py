@@ -37,5 +37,6 @@ def main() -> None:
     try:
         group.main(prog_name="autotrack")
     except autotrack.AutotrackError as error:
-        click.echo(f"autotrack: {printable(error, 2000)}", err=True)
+        lines = [printable(line, 2000) for line in str(error).split("\n")[:20]]
+        click.echo("autotrack: " + "\n".join(lines), err=True)
         sys.exit(1)
