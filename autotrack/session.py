@@ -150,8 +150,6 @@ class Session:
         allowance: models.Allowance | None = None,
     ) -> Run:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
-        if not self._experiment:
-            self._experiment = self._facts.clean(default_experiment())  # a script's name may be telling
         self._verify()
         while True:
             run_id = new_run_id(self._start())
