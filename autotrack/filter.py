@@ -2,8 +2,7 @@
 
 ``metrics.accuracy > 0.9 and params.C = 10 and tags.team LIKE 'v%' and status = 'finished'``
 
-A filter is parsed into comparisons, which are data; nothing of its text is ever executed. ``docs/filter.md`` is
-the written table of what is compared with what.
+A filter is parsed into comparisons, which are data; nothing of its text is ever executed.
 """
 
 from __future__ import annotations
@@ -11,16 +10,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from autotrack.errors import FilterError
+from autotrack.matching import ATTRIBUTES, Comparison, Order
 
-if TYPE_CHECKING:
-    from autotrack.reader import RunRecord
-
-__all__ = ["Comparison", "Order", "matches", "parse_filter", "parse_order", "sort_key"]
+__all__ = ["parse_filter", "parse_order"]
 
 _ENTITIES = {
     **dict.fromkeys(("metrics", "metric"), "metrics"),
@@ -30,28 +26,6 @@ _ENTITIES = {
 }
 
 
-def _fact(name: str) -> Callable[[RunRecord], Any]:
-    return lambda run: run.facts.get("environment", {}).get(name)
-
-
-def _time(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value * 1000
-
-
-_ATTRIBUTES: dict[str, Callable[[RunRecord], Any]] = {
-    "id": lambda run: run.id,
-    "name": lambda run: run.name,
-    "status": lambda run: run.status,
-    "experiment": lambda run: run.experiment,
-    "start_time": lambda run: _time(run.start),
-    "end_time": lambda run: _time(None if run.duration is None else run.start + run.duration),
-    "duration": lambda run: run.duration,
-    "parent": lambda run: run.parent or None,
-    "session": lambda run: run.session or None,
-    "by": lambda run: run.by or None,
-    "user": _fact("user"),
-    "host": _fact("host"),
-}
 _ALIASES = {
     "run_id": "id",
     "run_name": "name",
@@ -75,38 +49,11 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEY = re.compile(r"""`(?P<ticks>[^`]+)`|"(?P<quotes>[^"]+)"|(?P<plain>[\w./:@-]*[\w@])""")
-_NUMBER_TEXT = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)\s*", re.IGNORECASE)
 _CONSTANTS: dict[str, Any] = {
     "true": True, "false": False, "nan": math.nan, "inf": math.inf, "infinity": math.inf,
 }  # fmt: skip
 _KEYWORDS = frozenset(["and", "or", "not", "in", "is", "null", "like", "ilike", "asc", "desc"])
 _MAX_LENGTH = 10_000
-
-
-class Comparison(NamedTuple):
-    """One condition: all of a filter's must hold.
-
-    Attributes:
-        entity: metrics, params, tags or attributes.
-        key: Name in it.
-        operator: ``=  !=  <  <=  >  >=  in  like  ilike  null``.
-        value: What it is compared with; for ``in`` a tuple.
-        negated: ``not in``, ``not like``, ``is not null``.
-    """
-
-    entity: str
-    key: str
-    operator: str
-    value: Any = None
-    negated: bool = False
-
-
-class Order(NamedTuple):
-    """One column to sort by."""
-
-    entity: str
-    key: str
-    descending: bool = False
 
 
 class _Parser:
@@ -181,10 +128,10 @@ class _Parser:
 
     def _attribute(self, name: str, start: int, end: int) -> str:
         name = _ALIASES.get(name, name)
-        if name not in _ATTRIBUTES:
-            known = [*_ATTRIBUTES, *_ALIASES]
+        if name not in ATTRIBUTES:
+            known = [*ATTRIBUTES, *_ALIASES]
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(_ATTRIBUTES)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(ATTRIBUTES)}"
             raise self.fail(f"a run has no attribute {name!r}; {hint} (metrics.{name}, params.{name}?)", start, end)
         return name
 
@@ -301,107 +248,3 @@ def parse_order(text: str) -> Order:
     if parser.next()[0] != "end":
         raise parser.fail("after the name stands ASC, DESC or nothing; several columns are a list")
     return Order(entity, key, descending)
-
-
-# ---- what holds -----------------------------------------------------------------------------------------------------
-
-
-_MISSING = object()
-
-
-def _value(run: RunRecord, entity: str, key: str) -> Any:
-    """What is compared; ``_MISSING`` where the run has none. A param may be None."""
-    if entity == "attributes":
-        value = _ATTRIBUTES[key](run)
-        return _MISSING if value is None else value
-    return getattr(run, entity).get(key, _MISSING)
-
-
-def matches(comparison: Comparison, run: RunRecord) -> bool:
-    """Whether a condition holds. With what a run has not, only ``IS NULL`` does."""
-    value = _value(run, comparison.entity, comparison.key)
-    if comparison.operator == "null":
-        return (value is _MISSING or value is None) != comparison.negated
-    if value is _MISSING:
-        return False
-    if comparison.operator == "in":
-        return any(_holds(value, "=", one) for one in comparison.value) != comparison.negated
-    if comparison.operator in ("like", "ilike"):
-        return _like(_text(value), comparison.value, comparison.operator == "ilike") != comparison.negated
-    return _holds(value, comparison.operator, comparison.value)
-
-
-def _holds(value: Any, operator: str, wanted: Any) -> bool:
-    if operator == "!=":
-        return not _holds(value, "=", wanted)
-    left: Any
-    if isinstance(wanted, bool):
-        left = _text(value).lower() == "true" if _text(value).lower() in ("true", "false") else None
-    elif isinstance(wanted, str):
-        left = _text(value)
-    else:
-        left = _number(value)
-        if left is not None and math.isnan(left) and math.isnan(wanted):
-            return operator == "="  # so that they can be found
-    if left is None:
-        return False
-    compared: bool = {
-        "=": left == wanted, "<": left < wanted, "<=": left <= wanted, ">": left > wanted, ">=": left >= wanted,
-    }[operator]  # fmt: skip
-    return compared
-
-
-def _text(value: Any) -> str:
-    """As Python writes it, which is what MLflow keeps of a param."""
-    return value if isinstance(value, str) else str(value)
-
-
-def _number(value: Any) -> float | int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return value
-    if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value):
-        return float(value)
-    return None
-
-
-def _like(text: str, pattern: str, ignore_case: bool) -> bool:
-    """SQL's LIKE, in time linear in both: each piece between two % is taken where it is first found."""
-    pieces = ["".join("." if c == "_" else re.escape(c) for c in piece) for piece in pattern.split("%")]
-    first, last = pieces[0], pieces[-1]
-    regex = first + "".join(f"(?>.*?{piece})" for piece in pieces[1:-1]) + (f".*{last}" if len(pieces) > 1 else "")
-    return re.fullmatch(regex, text, re.DOTALL | (re.IGNORECASE if ignore_case else 0)) is not None
-
-
-def sort_key(order: Order) -> Callable[[RunRecord], tuple[Any, ...]]:
-    """For a stable sort by one column: numbers, then text, then NaN, then runs without it, in both directions."""
-    sign = -1 if order.descending else 1
-
-    def key(run: RunRecord) -> tuple[Any, ...]:
-        value = _value(run, order.entity, order.key)
-        if value is _MISSING or value is None:
-            return (3,)
-        number = _number(value)
-        if number is None:
-            return (1, _Reversed(_text(value)) if order.descending else _text(value))
-        return (2,) if math.isnan(number) else (0, sign * number)
-
-    return key
-
-
-class _Reversed:
-    """Text that sorts the other way round."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __lt__(self, other: _Reversed) -> bool:
-        return other.text < self.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Reversed) and self.text == other.text
-
-    __hash__ = None  # type: ignore[assignment]

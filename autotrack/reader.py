@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
 from autotrack import values
 from autotrack.backends.base import RunLog, RunSource
 from autotrack.errors import AmbiguousReference, RunNotFound
-from autotrack.filter import Comparison, Order, matches, sort_key
+from autotrack.matching import Comparison, Order, matches, sort_key
 from autotrack.records import (
     Artifact,
     Begin,

@@ -8,8 +8,9 @@ from hypothesis import given, strategies as st
 
 import autotrack
 from autotrack.errors import FilterError
-from autotrack.filter import matches, parse_filter, parse_order, sort_key
+from autotrack.filter import parse_filter, parse_order
 from autotrack.guard import foreign
+from autotrack.matching import matches, sort_key
 from autotrack.reader import RunRecord
 
 RUN = RunRecord(
