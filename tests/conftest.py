@@ -49,3 +49,21 @@ def script(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
         return done
 
     return run
+
+
+@pytest.fixture
+def kernel(tmp_path: Path):
+    """Start Jupyter kernels in ``tmp_path / "work"``."""
+    from tests.kernels import Kernel
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    kernels = []
+
+    def start(**environment: str):
+        kernels.append(Kernel(folder, **environment))
+        return kernels[-1]
+
+    yield start
+    for one in kernels:
+        one.close()

@@ -1,83 +1,16 @@
 """A real Jupyter kernel: trainings split over cells, errors, restarts, and what a person sees."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 import autotrack
-
-manager = pytest.importorskip("jupyter_client.manager")
-pytest.importorskip("ipykernel")
-
-
-class Kernel:
-    """A kernel in a folder; ``run`` gives what a cell printed, showed, and raised."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.manager = manager.KernelManager(kernel_name="python3")
-        settings = folder.parent / "ipython"  # neither the settings nor the history of who runs the tests
-        settings.mkdir(exist_ok=True)
-        self.manager.start_kernel(
-            cwd=str(folder), env={**os.environ, "IPYTHONDIR": str(settings), "AUTOTRACK_STRICT": "1", **environment}
-        )
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-
-    def run(self, code: str) -> dict[str, str]:
-        found = {"stdout": "", "stderr": "", "error": "", "html": "", "text": ""}
-
-        def see(message: dict) -> None:
-            kind, content = message["msg_type"], message["content"]
-            if kind == "stream":
-                found[content["name"]] += content["text"]
-            elif kind == "error":
-                found["error"] = content["ename"]
-            elif kind in ("execute_result", "display_data"):
-                found["html"] += content["data"].get("text/html", "")
-                found["text"] += content["data"].get("text/plain", "")
-
-        self.client.execute_interactive(code, timeout=60, output_hook=see, stop_on_error=False)
-        return found
-
-    def ok(self, code: str) -> dict[str, str]:
-        found = self.run(code)
-        assert not found["error"], found
-        return found
-
-    def restart(self, now: bool = False) -> None:
-        self.manager.restart_kernel(now=now)
-        self.client.wait_for_ready(timeout=60)
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    kernels: list[Kernel] = []
-
-    def start(**environment: str) -> Kernel:
-        kernels.append(Kernel(folder, **environment))
-        return kernels[-1]
-
-    yield start
-    for one in kernels:
-        one.close()
-
+from tests.kernels import WAIT, Kernel
 
 DATA = """\
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 X, y = load_iris(return_X_y=True)"""
 FIT = "model = DecisionTreeClassifier(random_state=0).fit(X, y);"
-WAIT = "from autotrack.backends.housekeeping import housekeeper; assert housekeeper.wait_idle(30)"
 
 
 def cells(run: autotrack.RunRecord) -> str:

@@ -1,28 +1,10 @@
 """A real Jupyter kernel: a training rests when its cell ends and goes on in the next one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 import autotrack
-from tests.test_notebook import WAIT, Kernel
-
-
-@pytest.fixture
-def kernel(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    kernels: list[Kernel] = []
-
-    def start(**environment: str) -> Kernel:
-        kernels.append(Kernel(folder, **environment))
-        return kernels[-1]
-
-    yield start
-    for one in kernels:
-        one.close()
-
+from tests.kernels import WAIT, Kernel
 
 SETUP = """
 import torch, autotrack
