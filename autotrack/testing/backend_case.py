@@ -66,6 +66,7 @@ class Case:
         self.folder = folder
         self.store = folder / f"store-{os.urandom(6).hex()}"  # a name that no server has met
         self._opened: list[Backend] = []
+        self._begun = 0  # when the last run began, in milliseconds
         self.backend = self.open()
 
     def open(self) -> Backend:
@@ -75,8 +76,12 @@ class Case:
         return backend
 
     def begin(self, name: str = "r", backend: Backend | None = None) -> RunWriter:
-        """A new run."""
-        return (backend or self.backend).open_run(new_run_id(time.time()), Begin(name=name, experiment="suite"))
+        """A new run, in a later millisecond than those before it: ids have no finer order."""
+        while (stamp := int(time.time() * 1000)) <= self._begun:
+            time.sleep(0.0005)
+        self._begun = stamp
+        run_id = new_run_id((stamp + 0.5) / 1000)
+        return (backend or self.backend).open_run(run_id, Begin(name=name, experiment="suite"))
 
     def read(self, writer: RunWriter, backend: Backend | None = None) -> RunLog:
         """All of a run."""

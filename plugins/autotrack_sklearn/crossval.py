@@ -13,7 +13,7 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import extract, folds
-from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.arguments import argument_name
 from autotrack_sklearn.predictions import Predictions, Trained
 from autotrack_sklearn.tasks import Tasks
 

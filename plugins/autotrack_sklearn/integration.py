@@ -19,8 +19,8 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import curves, extract, figures, training_metrics
+from autotrack_sklearn.arguments import argument_name
 from autotrack_sklearn.callbacks import listening
-from autotrack_sklearn.callsite import argument_name
 from autotrack_sklearn.crossval import CrossValidations
 from autotrack_sklearn.dumps import Dumps
 from autotrack_sklearn.lineage import Lineage

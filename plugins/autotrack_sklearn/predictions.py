@@ -15,7 +15,7 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import extract
-from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.arguments import argument_name
 from autotrack_sklearn.curves import Growing
 from autotrack_sklearn.identity import ByIdentity
 

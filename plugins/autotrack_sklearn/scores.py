@@ -19,7 +19,7 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import figures, names
-from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.arguments import argument_name
 from autotrack_sklearn.predictions import Prediction, Predictions, Trained, of_sklearn, recent, rows
 
 Steps = Generator[None, autotrack.Outcome, None]

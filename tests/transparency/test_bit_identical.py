@@ -1,6 +1,7 @@
 """A training is bit for bit the same with and without recording, whatever is trained."""
 
 import warnings
+from typing import Any
 
 import numpy
 import pytest
@@ -32,11 +33,24 @@ def check(name: str, store) -> list[str]:
     assert case is not None, f"{name} is fitted on none of our data"
     autotrack.disable()
     observe(case)  # caches and lazy imports
-    first, second = observe(case), observe(case)
-    if compare(first, second):
+    first = observe(case)
+    if always_different(first, case):
         return ["unstable"]
     autotrack.enable(store=store, experiment="test", models="auto")
-    return compare(first, observe(case))
+    return always_different(first, case)
+
+
+def always_different(first: dict[str, Any], case: estimators.Case) -> list[str]:
+    """How every one of some trainings differs from the first.
+
+    Threads of scikit-learn's own may leave the warnings filters changed: each sets them and puts back what it found
+    (HistGradientBoostingClassifier, once in 25 times on a busy machine). What we change is there every time.
+    """
+    for _ in range(5):
+        changed = compare(first, observe(case))
+        if not changed:
+            break
+    return changed
 
 
 @pytest.mark.parametrize("name", QUICK)

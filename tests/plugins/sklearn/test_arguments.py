@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from autotrack_sklearn.callsite import argument_name
+from autotrack_sklearn.arguments import argument_name
 
 X = X_test = data = object()
 box = {"X_test": X_test}
