@@ -30,6 +30,7 @@ class Spec:
         self.integration: str = given["integration"]
         self.modules: list[str] = given["modules"]
         self.patched: list[str] = given["patched"]
+        self.by_name: list[str] = given["by_name"]
         self.source: str = given["source"]
         self.names: dict[str, Any] = {"__name__": "user_code"}
 

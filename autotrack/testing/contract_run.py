@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import autotrack
-from autotrack.testing import contract, contract_calls, contract_checks
+from autotrack.testing import contract, contract_calls, contract_checks, contract_owners
 from autotrack.testing.contract import Spec, check
 
 CHECK_LIMIT = 100
 """Seconds that one check may take."""
 
-FRAMEWORK_FIRST = {**contract_checks.FRAMEWORK_FIRST, **contract_calls.CHECKS}
+FRAMEWORK_FIRST = {**contract_checks.FRAMEWORK_FIRST, **contract_calls.CHECKS, **contract_owners.CHECKS}
 
 ABSENT = """
 import sys

@@ -41,6 +41,7 @@ class IntegrationSuite:
         modules: Modules of the framework to import.
         patched: Patched attributes, as ``module:Class.method`` or ``module:function``. Where the integration
             patches what a descriptor holds, name that: ``module:Class.method.fn``.
+        by_name: Those of ``patched`` that are functions which users import by name, before autotrack is enabled too.
         source: Python source that defines ``train()``: it imports what it needs, trains something small that
             calls every patched attribute, and returns what JSON can hold, the same each time. It may define
             ``instances()``, a list of objects whose patched methods must pickle and copy.
@@ -52,6 +53,7 @@ class IntegrationSuite:
     integration: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]
     patched: ClassVar[tuple[str, ...]]
+    by_name: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str]
     by_value: ClassVar[str] = ""
 
@@ -108,6 +110,14 @@ class IntegrationSuite:
     def test_nothing_is_kept_alive(self, framework_first: dict[str, str]) -> None:
         """Contract 9: data, models and results die when the user lets go of them."""
         _kept(framework_first["kept"])
+
+    def test_functions_imported_by_name_stay_the_same(self, framework_first: dict[str, str]) -> None:
+        """Contract 6: the same objects with swapped code, pickled as before, and put back."""
+        _kept(framework_first["names"])
+
+    def test_threads_own_their_trainings(self, framework_first: dict[str, str]) -> None:
+        """Contract 10: two that train at once make the runs of both; within an explicit run all belongs to it."""
+        _kept(framework_first["threads_own"])
 
     def test_nothing_global_moves(self, framework_first: dict[str, str]) -> None:
         """Contract 9."""
@@ -166,7 +176,7 @@ class IntegrationSuite:
 
     @classmethod
     def _run(cls, mode: str, folder: Path) -> dict[str, Any]:
-        given = {key: getattr(cls, key) for key in ("integration", "modules", "patched")}
+        given = {key: getattr(cls, key) for key in ("integration", "modules", "patched", "by_name")}
         source = textwrap.dedent(cls.source) + f"\nBY_VALUE = {textwrap.dedent(cls.by_value)!r}\n"
         (folder / "spec.json").write_text(json.dumps({**given, "source": source}))
         out = folder / f"{mode}.json"

@@ -1,6 +1,6 @@
 """``IntegrationSuite`` catches each mutant of a good integration, and names the point of the contract."""
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -18,10 +18,9 @@ TOY = Path(__file__).parent / "toy"
 
 
 def _mutants():
-    spec = importlib.util.spec_from_file_location("toy_plugin", TOY / "toy_plugin.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.MUTANTS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOY)
+        return importlib.import_module("toy_plugin").MUTANTS
 
 
 MUTANTS = _mutants()
@@ -53,6 +52,7 @@ class TestGood(IntegrationSuite):
     integration = "Good"
     modules = ("toyframe",)
     patched = ("toyframe:Model.fit", "toyframe:tune")
+    by_name = ("toyframe:tune",)
     source = """
         import random
 
@@ -96,7 +96,7 @@ def run_checks():
 def caught(tmp_path_factory):
     """By mutant, what the check says that should catch it."""
     folder = tmp_path_factory.mktemp("mutants")
-    given = {key: getattr(TestGood, key) for key in ("integration", "modules", "patched")}
+    given = {key: getattr(TestGood, key) for key in ("integration", "modules", "patched", "by_name")}
     (folder / "spec.json").write_text(json.dumps({**given, "source": textwrap.dedent(TestGood.source)}))
     (folder / "mutants.json").write_text(json.dumps({name: MUTANTS[name][0] for name in mutants()}))
     settings = {name: value for name, value in os.environ.items() if not name.startswith("AUTOTRACK_")}

@@ -45,9 +45,12 @@ class TestContract(IntegrationSuite):
         "sklearn.pipeline:Pipeline.fit",
         "sklearn.pipeline:Pipeline.fit_transform.fn",
         "sklearn.neural_network:MLPRegressor.partial_fit.fn",
+        "sklearn.metrics:mean_squared_error",
     )
+    by_name = ("sklearn.metrics:mean_squared_error",)
     source = """
         import numpy
+        import sklearn.metrics
         from sklearn.cluster import DBSCAN, KMeans
         from sklearn.decomposition import PCA
         from sklearn.linear_model import LinearRegression, SGDRegressor
@@ -67,7 +70,8 @@ class TestContract(IntegrationSuite):
             flat = PCA(1).fit_transform(X)
             return [
                 pipeline.predict(X).tolist(), scaled.tolist(), online.coef_.tolist(), network.loss_, groups.tolist(),
-                density.tolist(), flat.tolist(), numpy.random.rand(),
+                density.tolist(), flat.tolist(),
+                sklearn.metrics.mean_squared_error(y, pipeline.predict(X)), numpy.random.rand(),
             ]
 
         def instances():

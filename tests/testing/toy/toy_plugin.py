@@ -1,4 +1,4 @@
-"""A good integration of toyframe, and mutants of it: each breaks one point of the patch contract."""
+"""Mutants of a good integration of toyframe: each breaks one point of the patch contract."""
 
 import copy
 import functools
@@ -6,81 +6,14 @@ import logging
 import os
 import random
 import sys
+import threading
 import warnings
+
+from toy_good import INTEGRATIONS, MUTANTS, ByHand, Good, breaks
 
 import autotrack
 
-MUTANTS: dict[str, tuple[str, str, str]] = {}
-"""By name: the check that catches it, the point of the contract, and words of the message."""
-
-INTEGRATIONS: list[autotrack.Integration] = []
-
-
-def breaks(check, point, words):
-    def register(cls):
-        cls.name = cls.__name__
-        MUTANTS[cls.name] = (check, point, words)
-        INTEGRATIONS.append(cls())
-        return cls
-
-    return register
-
-
-class Good(autotrack.Integration):
-    name = "Good"
-    modules = ("toyframe",)
-    minimum = ("toyframe", "1")
-
-    def install(self, module, patches):
-        patches.around(module.Model, "fit", self._on_call)
-        patches.swap(module.tune, self._on_call)
-        patches.around(module.Model, "__init_subclass__", self._on_subclass)
-
-    def _on_subclass(self, call):
-        yield
-        if "fit" in vars(call.instance):
-            self.patch_subclass(call.instance)
-
-    def patch_subclass(self, cls):
-        self.patches.around(cls, "fit", self._on_call)
-
-    def _on_call(self, call):
-        return None if autotrack.in_training() else self._record(call)
-
-    def _record(self, call):
-        with autotrack.training(self.name, "Model") as training:
-            self.before(call)
-            outcome = yield
-            if outcome.exception is None:
-                training.run.capture(metrics={"mean": outcome.value.mean_})
-                self.after(call, outcome)
-            training.end(outcome.exception)
-
-    def before(self, call):
-        """What a mutant does before the user's call."""
-
-    def after(self, call, outcome):
-        """What a mutant does after it."""
-
-
-INTEGRATIONS.append(Good())
-
-
-class ByHand(Good):
-    """Puts a wrapper of its own below the patch."""
-
-    def install(self, module, patches):
-        self.model = module.Model
-        self.original = vars(module.Model)["fit"]
-        module.Model.fit = functools.wraps(self.original)(self.wrapper(self.original))
-        super().install(module, patches)
-
-    def disable(self):
-        super().disable()
-        if vars(self).pop("original", None) is not None:
-            function = vars(self.model)["fit"]
-            if hasattr(function, "__wrapped__"):
-                self.model.fit = function.__wrapped__
+__all__ = ["INTEGRATIONS", "MUTANTS"]
 
 
 # ---- 1: the call ----------------------------------------------------------------------------------------------------
@@ -316,6 +249,16 @@ class NeverLooksAgain(Good):
         patches.verify = list
 
 
+# ---- 6: functions that are imported by name --------------------------------------------------------------------------
+
+
+@breaks("names", "6", "is another object")
+class ReplacesTheFunction(Good):
+    def install(self, module, patches):
+        super().install(module, patches)
+        patches.around(module, "tune", self._on_call)
+
+
 # ---- 7: once, from two threads --------------------------------------------------------------------------------------
 
 
@@ -413,6 +356,20 @@ class KeepsTheData(Good):
 class KeepsTheModel(Good):
     def after(self, call, outcome):
         self.last = outcome.value
+
+
+# ---- 10: who owns what ----------------------------------------------------------------------------------------------
+
+
+@breaks("threads_own", "10", "at the same time in two threads they make")
+class KnowsOneThread(Good):
+    """Takes for inner what any other thread trains than the first that it met."""
+
+    thread = None
+
+    def _on_call(self, call):
+        self.thread = self.thread or threading.get_ident()
+        return super()._on_call(call) if self.thread == threading.get_ident() else None
 
 
 @autotrack.hookimpl
