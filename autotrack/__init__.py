@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from autotrack.lookup import get_run, load_model, runs
     from autotrack.models import Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
-    from autotrack.reader import Point, RunList, RunRecord
+    from autotrack.reader import History, Point, RunList, RunRecord
     from autotrack.run import Run
     from autotrack.values import is_default, to_json
     from autotrack.workers import WorkerContext, worker_context
@@ -82,7 +82,7 @@ _HOMES = {
     "autotrack.lookup": ("get_run", "load_model", "runs"),
     "autotrack.models": ("Saved",),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
-    "autotrack.reader": ("Point", "RunList", "RunRecord"),
+    "autotrack.reader": ("History", "Point", "RunList", "RunRecord"),
     "autotrack.run": ("Run",),
     "autotrack.values": ("is_default", "to_json"),
     "autotrack.workers": ("WorkerContext", "worker_context"),
@@ -96,6 +96,7 @@ __all__ = [
     "ChildRun",
     "ConfigError",
     "FilterError",
+    "History",
     "Integration",
     "ModelError",
     "ModelNotTrusted",

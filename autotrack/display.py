@@ -94,8 +94,8 @@ def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
         ["started", *(ago(run.start) for run in runs)],
         ["took", *(seconds(run.duration) for run in runs)],
     ]
-    if any(run.children for run in runs):
-        columns.append(["children", *(f"{len(run.children):,}" if run.children else "" for run in runs)])
+    if any(run.child_count for run in runs):
+        columns.append(["children", *(f"{run.child_count:,}" if run.child_count else "" for run in runs)])
     for key in _metrics(runs):
         columns.append([key, *(number(run.metrics[key]) if key in run.metrics else "" for run in runs)])
     for key in _params(runs):
@@ -193,14 +193,12 @@ def _children(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def _metric(run: RunRecord, key: str) -> str:
-    points = run.history(key)
+    seen = run.summaries[key]
     text = repr(run.metrics[key])
-    return text if len(points) == 1 else f"{text}  (last of {len(points)}; best {_range(points)})"
-
-
-def _range(points: Sequence[Any]) -> str:
-    finite = [point.value for point in points if math.isfinite(point.value)]
-    return f"{number(min(finite))} to {number(max(finite))}" if finite else "none finite"
+    if seen.count == 1:
+        return text
+    reach = "all NaN" if math.isnan(seen.min) else f"{number(seen.min)} to {number(seen.max)}"
+    return f"{text}  (last of {seen.count:,}; {reach})"
 
 
 _ORDER = ("estimator", "data", "lineage", "fitted", "git", "environment", "hardware", "random", "packages")

@@ -11,22 +11,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from autotrack.reader import RunRecord
+    from autotrack.backends.heads import RunHead
 
 __all__ = ["ATTRIBUTES", "Comparison", "Order", "matches", "sort_key"]
 
 _NUMBER_TEXT = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)\s*", re.IGNORECASE)
 
 
-def _fact(name: str) -> Callable[[RunRecord], Any]:
-    return lambda run: run.facts.get("environment", {}).get(name)
-
-
 def _time(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value * 1000
 
 
-ATTRIBUTES: dict[str, Callable[[RunRecord], Any]] = {
+ATTRIBUTES: dict[str, Callable[[RunHead], Any]] = {
     "id": lambda run: run.id,
     "name": lambda run: run.name,
     "status": lambda run: run.status,
@@ -37,8 +33,8 @@ ATTRIBUTES: dict[str, Callable[[RunRecord], Any]] = {
     "parent": lambda run: run.parent or None,
     "session": lambda run: run.session or None,
     "by": lambda run: run.by or None,
-    "user": _fact("user"),
-    "host": _fact("host"),
+    "user": lambda run: run.user,
+    "host": lambda run: run.host,
 }
 """Attributes of a run by name."""
 
@@ -72,7 +68,7 @@ class Order(NamedTuple):
 _MISSING = object()
 
 
-def _value(run: RunRecord, entity: str, key: str) -> Any:
+def _value(run: RunHead, entity: str, key: str) -> Any:
     """What is compared; ``_MISSING`` where the run has none. A param may be None."""
     if entity == "attributes":
         value = ATTRIBUTES[key](run)
@@ -80,7 +76,7 @@ def _value(run: RunRecord, entity: str, key: str) -> Any:
     return getattr(run, entity).get(key, _MISSING)
 
 
-def matches(comparison: Comparison, run: RunRecord) -> bool:
+def matches(comparison: Comparison, run: RunHead) -> bool:
     """Whether a condition holds. With what a run has not, only ``IS NULL`` does."""
     value = _value(run, comparison.entity, comparison.key)
     if comparison.operator == "null":
@@ -137,11 +133,11 @@ def _like(text: str, pattern: str, ignore_case: bool) -> bool:
     return re.fullmatch(regex, text, re.DOTALL | (re.IGNORECASE if ignore_case else 0)) is not None
 
 
-def sort_key(order: Order) -> Callable[[RunRecord], tuple[Any, ...]]:
+def sort_key(order: Order) -> Callable[[RunHead], tuple[Any, ...]]:
     """For a stable sort by one column: numbers, then text, then NaN, then runs without it, in both directions."""
     sign = -1 if order.descending else 1
 
-    def key(run: RunRecord) -> tuple[Any, ...]:
+    def key(run: RunHead) -> tuple[Any, ...]:
         value = _value(run, order.entity, order.key)
         if value is _MISSING or value is None:
             return (3,)

@@ -2,122 +2,91 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 from autotrack import values
 from autotrack.backends.base import RunLog, RunSource
+from autotrack.backends.heads import HeadFold, Query, RunHead, derived_status, head_of
+from autotrack.backends.history import History, Point
 from autotrack.errors import AmbiguousReference, RunNotFound
 from autotrack.matching import Comparison, Order, matches, sort_key
-from autotrack.records import (
-    Artifact,
-    Begin,
-    Change,
-    End,
-    Facts,
-    Failure,
-    Metrics,
-    Model,
-    Note,
-    Params,
-    Points,
-    Record,
-    Removed,
-    Resumed,
-    Tags,
-    number_from_json,
-)
+from autotrack.records import Artifact, End, Facts, Model, Note, Record
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Point", "RunList", "RunRecord", "find_run", "list_runs", "read_run"]
+__all__ = ["History", "Point", "RunHead", "RunList", "RunRecord", "find_run", "list_runs", "read_run"]
 
 
-class Point(NamedTuple):
-    """One value of a metric. ``time`` is Unix time in seconds."""
+@dataclass(repr=False, eq=False)
+class RunRecord(RunHead):
+    """A run as read from a store: its head, and all else there is to know of it.
 
-    step: int | None
-    epoch: int | None
-    time: float
-    value: float
-
-
-@dataclass(repr=False)
-class RunRecord:
-    """A run as read from a store.
+    In a list the rest is read when it is first looked at. What was read stays as it is; ``history`` and ``open`` read
+    what is there now.
 
     Attributes:
-        id: Its id.
-        name: Its name.
-        experiment: Name of its experiment.
-        status: running, finished, failed, interrupted, idle, killed (its process is gone) or lost (nothing was
-            heard from its host for a minute; it may come back).
-        start: Unix time in seconds.
-        duration: Seconds from start to end; None while it runs.
-        params: Parameters with their JSON types.
-        changed: Names of the parameters that differ from their default.
-        metrics: Last value of each metric.
-        tags: Tags.
         facts: What the run knows about its world, by section.
         artifacts: Stored files by path below the run's artifacts.
         models: Saved models by name.
         children: Child runs, in order of their start.
-        parent: Id of the parent run, or empty.
-        session: Id shared by all runs of one process.
-        by: What began it: an integration's name, or empty for a person.
-        error: The exception that ended it, if one did.
         notes: What a person should know, in words: (level, text).
-        incomplete: Whether something of autotrack's own failed while it was recorded.
         problems: What of its files could not be read, in words.
+
+    And those of ``RunHead``.
     """
 
-    id: str
-    name: str = ""
-    experiment: str = ""
-    status: str = "running"
-    start: float = math.nan
-    duration: float | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    changed: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     children: list[RunRecord] = field(default_factory=list)
-    parent: str = ""
-    session: str = ""
-    by: str = ""
-    error: Failure | None = None
     notes: list[tuple[str, str]] = field(default_factory=list)
-    incomplete: bool = False
-    removed: bool = False
     problems: list[str] = field(default_factory=list)
-    _histories: dict[str, list[Point]] = field(default_factory=dict)
     _source: RunSource | None = field(default=None, compare=False)
+
+    @classmethod
+    def of_head(cls, head: RunHead, source: RunSource) -> RunRecord:
+        """A record of which the head is known."""
+        record = cls.__new__(cls)
+        record.__dict__.update(vars(head), _source=source)
+        return record
+
+    def __getattr__(self, name: str) -> Any:
+        """What ``of_head`` has left out is read on the first look."""
+        if name not in _REST:
+            raise AttributeError(f"a run has no attribute {name!r}")
+        whole = read_run(self._whence(), self.id)
+        for missing in _REST:
+            self.__dict__.setdefault(missing, whole.__dict__[missing])
+        return self.__dict__[name]
 
     def __repr__(self) -> str:
         from autotrack.display import printable  # noqa: PLC0415  rich is for people, not for trainings
 
         return printable(f"<RunRecord {self.name} ({self.id}): {self.status}>")
 
-    def history(self, key: str) -> list[Point]:
+    def history(self, key: str, buckets: int | None = None) -> History:
         """All points of a metric, in the order in which they were logged.
+
+        Args:
+            key: Name of the metric.
+            buckets: For a plot: of so many stretches of points the lowest and the highest one each.
 
         Raises:
             KeyError: The run has no such metric.
         """
-        try:
-            return self._histories[key]
-        except KeyError:
-            known = ", ".join(sorted(self._histories)) or "none"
-            raise KeyError(f"run {self.name} has no metric {key!r}; it has: {known}") from None
+        points = self._whence().history(self.id, key)
+        if not points:
+            known = ", ".join(sorted(self.metrics)) or "none"
+            raise KeyError(f"run {self.name} has no metric {key!r}; it has: {known}")
+        return points if buckets is None else points.decimated(buckets)
 
     def open(self, artifact: str) -> BinaryIO:
         """One of ``artifacts``, for reading.
@@ -128,8 +97,12 @@ class RunRecord:
         return self._open(self.artifacts[artifact].path)
 
     def _open(self, path: str) -> BinaryIO:
-        assert self._source is not None  # read_run sets it
-        return self._source.open(self.id.partition(".")[0], path)
+        return self._whence().open(self.id.partition(".")[0], path)
+
+    def _whence(self) -> RunSource:
+        source: RunSource | None = self.__dict__.get("_source")
+        assert source is not None  # who reads a run sets it
+        return source
 
     def _repr_html_(self) -> str:
         from autotrack.display import run_html  # noqa: PLC0415  only notebooks pay for it
@@ -137,99 +110,66 @@ class RunRecord:
         return run_html(self)
 
 
+_REST = tuple(part.name for part in fields(RunRecord) if part.name not in RunHead.__dataclass_fields__)
+
+
 class _Fold:
     """Records of one run, one by one, into its RunRecord."""
 
     def __init__(self, run_id: str) -> None:
-        self.run = RunRecord(run_id)
-        self.ended = False
+        self.run_id = run_id
+        self.head = HeadFold(scope=run_id.partition(".")[2])
+        self.facts: dict[str, Any] = {}
+        self.artifacts: dict[str, Artifact] = {}
+        self.models: dict[str, Model] = {}
+        self.children: list[RunRecord] = []
+        self.notes: list[tuple[str, str]] = []
+        self.problems: list[str] = []
 
     def take(self, time: float, record: Record) -> None:
         """One record; a value in it that makes no sense is named and costs no other."""
-        if math.isnan(self.run.start) or time < self.run.start:
-            self.run.start = time
         handler = self._handlers.get(type(record))
-        if handler is not None:
-            try:
-                handler(self, time, record)
-            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-                self.run.problems.append(f"a {type(record).__name__} record makes no sense: {error}")
+        try:
+            self.head.take(time, record)
+            if handler is not None:
+                handler(self, record)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+            self.problems.append(f"a {type(record).__name__} record makes no sense: {error}")
 
-    def _begin(self, time: float, record: Begin) -> None:
-        run = self.run
-        run.start = time
-        run.name, run.experiment, run.session = record.name, record.experiment, record.session
-        run.parent, run.by = record.parent, record.by
-
-    def _change(self, time: float, record: Change) -> None:
-        if record.name is not None:
-            self.run.name = record.name
-        if record.experiment is not None:
-            self.run.experiment = record.experiment
-
-    def _params(self, time: float, record: Params) -> None:
-        self.run.params.update({key: values.from_json(value) for key, value in record.p.items()})
-        self.run.changed = [key for key in self.run.changed if key not in record.p] + record.changed
-
-    def _metrics(self, time: float, record: Metrics) -> None:
-        for key, value in record.m.items():
-            self._point(key, Point(record.s, record.e, time, number_from_json(value)))
-
-    def _points(self, time: float, record: Points) -> None:
-        for index, (step, value) in enumerate(zip(record.s, record.v, strict=True)):
-            epoch = record.e[index] if record.e else None
-            later = record.dt[index] / 1e6 if record.dt else 0.0
-            self._point(record.key, Point(step, epoch, time + later, number_from_json(value)))
-
-    def _point(self, key: str, point: Point) -> None:
-        self.run._histories.setdefault(key, []).append(point)
-        self.run.metrics[key] = point.value
-
-    def _tags(self, time: float, record: Tags) -> None:
-        for key, value in record.g.items():
-            if value is None:
-                self.run.tags.pop(key, None)
-            else:
-                self.run.tags[key] = value
-
-    def _facts(self, time: float, record: Facts) -> None:
+    def _facts(self, record: Facts) -> None:
         for section, content in record.f.items():
-            old = self.run.facts.get(section)
+            old = self.facts.get(section)
             new = values.from_json(content)
-            self.run.facts[section] = {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
+            self.facts[section] = {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
 
-    def _artifact(self, time: float, record: Artifact) -> None:
+    def _artifact(self, record: Artifact) -> None:
         folder = f"children/{record.c}/artifacts/" if record.c else "artifacts/"
-        self.run.artifacts[record.path.removeprefix(folder)] = record
+        self.artifacts[record.path.removeprefix(folder)] = record
 
-    def _model(self, time: float, record: Model) -> None:
-        old = self.run.models.get(record.name)
+    def _model(self, record: Model) -> None:
+        old = self.models.get(record.name)
         # The helper may say late what became of a model that was saved anew meanwhile.
         if old is None or _number_of(record) >= _number_of(old):
-            self.run.models[record.name] = record
+            self.models[record.name] = record
 
-    def _note(self, time: float, record: Note) -> None:
-        self.run.notes.append((record.level, record.text))
+    def _note(self, record: Note) -> None:
+        self.notes.append((record.level, record.text))
 
-    def _end(self, time: float, record: End) -> None:
-        self.ended = True
-        self.run.status, self.run.duration, self.run.error = record.status, record.duration, record.error
-        self.run.incomplete = record.incomplete
+    def _end(self, record: End) -> None:
         if record.dropped:
-            self.run.problems.append(f"{record.dropped} records could not be written")
-
-    def _resumed(self, time: float, record: Resumed) -> None:
-        self.ended = False
-        self.run.status, self.run.duration, self.run.error = "running", None, None
-
-    def _removed(self, time: float, record: Removed) -> None:
-        self.run.removed = True
+            self.problems.append(f"{record.dropped} records could not be written")
 
     _handlers: dict[type[Record], Callable[..., None]] = {  # noqa: RUF012  a constant table
-        Begin: _begin, Change: _change, Params: _params, Metrics: _metrics, Points: _points, Tags: _tags,
         Facts: _facts, Artifact: _artifact, Model: _model, Note: _note, End: _end,
-        Resumed: _resumed, Removed: _removed,
     }  # fmt: skip
+
+    def record(self, status: str, source: RunSource) -> RunRecord:
+        """What has come together."""
+        result = RunRecord.of_head(head_of(self.run_id, self.head.state, status), source)
+        for part in _REST:
+            if part != "_source":
+                result.__dict__[part] = getattr(self, part)
+        return result
 
 
 def _number_of(model: Model) -> int:
@@ -254,34 +194,28 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
         if child not in folds:
             folds[child] = _Fold(f"{log.run_id}.{child}")
         folds[child].take(entry.time, entry.record)
-    top = folds[""]
-    if not top.ended:
-        top.run.status = "running" if log.alive else "killed" if log.alive is False and log.here else "lost"
-    elif top.run.status == "idle" and log.alive is False:
-        top.run.status = "finished"  # nobody is left who could go on
-    top.run.problems += [
-        problem for problem in log.damage if not (top.run.status == "running" and "torn last line" in problem)
-    ]
+    top = folds.pop("")
+    top.head.state.children = 0
+    status = derived_status(top.head.state.status, log.alive, log.here)
+    top.problems += [problem for problem in log.damage if not (status == "running" and "torn last line" in problem)]
     if log.unknown:
-        top.run.problems.append(f"{log.unknown} records are of kinds that this version does not know")
-    for child, fold in folds.items():
-        fold.run._source = source
-        if child:
-            parent = folds.get(child.rpartition(".")[0], top)
-            fold.run.parent = parent.run.id
-            fold.run.experiment = fold.run.experiment or top.run.experiment
-            fold.run.session = top.run.session
-            if not fold.ended and top.run.status != "running":
-                fold.run.status = top.run.status
-            if not fold.run.removed:
-                parent.run.children.append(fold.run)
-    return top.run
+        top.problems.append(f"{log.unknown} records are of kinds that this version does not know")
+    run = top.record(status, source)
+    records = {child: fold.record(fold.head.state.status or status, source) for child, fold in folds.items()}
+    for child, record in records.items():
+        parent = records.get(child.rpartition(".")[0], run)
+        record.parent, record.session = parent.id, run.session
+        record.experiment = record.experiment or run.experiment
+        if not record.removed:
+            parent.children.append(record)
+            parent.child_count += 1
+    return run
 
 
 class RunList(Sequence[RunRecord]):
-    """Runs, newest first; each is read when it is looked at. Shows itself as a table."""
+    """Runs, newest first unless sorted; each is read when it is looked at. Shows itself as a table."""
 
-    def __init__(self, source: RunSource, ids: list[str]) -> None:
+    def __init__(self, source: RunSource, ids: Sequence[str]) -> None:
         self._source = source
         self._ids = ids
         self._read: dict[str, RunRecord] = {}
@@ -295,11 +229,19 @@ class RunList(Sequence[RunRecord]):
     def __getitem__(self, index: slice) -> RunList: ...
     def __getitem__(self, index: int | slice) -> RunRecord | RunList:
         if isinstance(index, slice):
-            return RunList(self._source, self._ids[index])
-        run_id = self._ids[operator.index(index)]
+            part = RunList(self._source, self._ids[index])
+            part._read = self._read
+            return part
+        at = range(len(self._ids))[index]
+        run_id = self._ids[at]
         if run_id not in self._read:
-            self._read[run_id] = read_run(self._source, run_id)
-        return self._read[run_id]
+            page = self._ids[at - at % _PAGE : at - at % _PAGE + _PAGE]
+            for found, head in self._source.heads_of(page).items():
+                self._read.setdefault(found, RunRecord.of_head(head, self._source))
+        try:
+            return self._read[run_id]
+        except KeyError:
+            raise RunNotFound(f"run {run_id} is gone; it was removed since it was listed") from None
 
     def __iter__(self) -> Iterator[RunRecord]:
         return (self[index] for index in range(len(self)))
@@ -315,19 +257,31 @@ class RunList(Sequence[RunRecord]):
         return runs_html(self)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a run: id, name, experiment, status, start, duration, ``params.x``, ``metrics.x``, ``tags.x``."""
-        import pandas  # noqa: PLC0415
+        """One row a run: id, name, experiment, status, start, duration, ``params.x``, ``metrics.x``, ``tags.x``.
 
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: PLC0415
+        except ImportError:
+            raise ImportError("to_pandas() needs pandas, which is not installed: pip install pandas") from None
         rows = []
         always = ["id", "name", "experiment", "status", "start", "duration"]
         for run in self:
             row: dict[str, Any] = {"id": run.id, "name": run.name, "experiment": run.experiment, "status": run.status}
-            row["start"] = pandas.Timestamp(run.start, unit="s", tz="UTC")
+            row["start"] = run.start
             row["duration"] = run.duration
             for kind, items in (("params", run.params), ("metrics", run.metrics), ("tags", run.tags)):
                 row.update({f"{kind}.{key}": value for key, value in items.items()})
             rows.append(row)
-        return pandas.DataFrame(rows, columns=None if rows else always)
+        frame = pandas.DataFrame(rows, columns=None if rows else always)
+        frame["start"] = pandas.to_datetime(frame["start"], unit="s", utc=True)
+        return frame
+
+
+_PAGE = 256
+"""So many heads are read at once."""
 
 
 def list_runs(
@@ -338,20 +292,19 @@ def list_runs(
     orders: Sequence[Order] = (),
 ) -> RunList:
     """Top-level runs that are not removed and meet all conditions; sorted as asked, else newest first."""
-    everything = RunList(source, source.run_ids()[::-1])
-    chosen: list[tuple[str, RunRecord]] = []
-    for run_id, run in zip(everything._ids, everything, strict=True):
-        if limit is not None and len(chosen) >= limit and not orders:
-            break
-        wanted = not run.removed and not run.parent and experiment in (None, run.experiment)
-        if wanted and all(matches(condition, run) for condition in conditions):
-            chosen.append((run_id, run))
-    for order in reversed(orders):
-        key = sort_key(order)
-        chosen.sort(key=lambda pair: key(pair[1]))
-    result = RunList(source, [run_id for run_id, _ in chosen[:limit]])
-    result._read = everything._read
-    return result
+    query = Query(experiment, tuple(conditions), tuple(orders), limit)
+    chosen = (head for head in source.heads(query) if _meets(head, query))
+    if not orders:
+        return RunList(source, [head.id for head in itertools.islice(chosen, limit)])
+    rows = [([sort_key(order)(head) for order in orders], head.id) for head in chosen]
+    rows.sort(key=operator.itemgetter(0))
+    return RunList(source, [run_id for _, run_id in rows[:limit]])
+
+
+def _meets(head: RunHead, query: Query) -> bool:
+    if head.removed or head.parent or query.experiment not in (None, head.experiment):
+        return False
+    return all(matches(condition, head) for condition in query.conditions)
 
 
 _EXTREME = re.compile(r"@(max|min):(.+)", re.DOTALL)
@@ -373,15 +326,14 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
     base, _, child = ref.partition(".")
     if base in ids and (child or base == ref):
         return _descendant(read_run(source, base), ref, child)
-    runs = list_runs(source)
     if ref == "@last":
-        candidates = list(runs[:1])
+        candidates = [head.id for head in itertools.islice(_listed(source), 1)]
     elif match := _EXTREME.fullmatch(ref):
-        candidates = _extreme(list(runs), match[1], match[2])
+        candidates = _extreme(source, match[1], match[2])
     else:
-        candidates = [run for run in runs if run.name == ref]
+        candidates = [head.id for head in _listed(source) if head.name == ref]
         if len(candidates) > 1:
-            _only([run.id for run in candidates], ref)
+            _only(candidates, ref)
         begun = [
             run_id for run_id in ids if base and base in (run_id[: len(base)], run_id.partition("-")[2][: len(base)])
         ]
@@ -389,7 +341,12 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
             return _descendant(read_run(source, _only(begun, ref)), ref, child)
     if not candidates:
         raise RunNotFound(f"no run matches {ref!r} among {len(ids)} runs; `autotrack ls` lists them")
-    return candidates[0]
+    return read_run(source, candidates[0])
+
+
+def _listed(source: RunSource, *orders: Order) -> Iterator[RunHead]:
+    query = Query(orders=orders)
+    return (head for head in source.heads(query) if _meets(head, query))
 
 
 def _only(ids: list[str], ref: str) -> str:
@@ -398,23 +355,22 @@ def _only(ids: list[str], ref: str) -> str:
     return ids[0]
 
 
-def _extreme(runs: list[RunRecord], which: str, key: str) -> list[RunRecord]:
-    key = _meant(runs, key)
-    scored = [(run.metrics[key], run) for run in runs if key in run.metrics and not math.isnan(run.metrics[key])]
-    if not scored and any(key in run.metrics for run in runs):
+def _extreme(source: RunSource, which: str, key: str) -> list[str]:
+    runs = [(head.metrics, head.id) for head in _listed(source, Order("metrics", key))]
+    known = {name for metrics, _ in runs for name in metrics}
+    key = _meant(known, key)
+    scored = [(metrics[key], run_id) for metrics, run_id in runs if key in metrics and not math.isnan(metrics[key])]
+    if not scored and key in known:
         raise RunNotFound(f"metric {key!r} is NaN in all runs that have it")
     if not scored and runs:
-        known = sorted(
-            {name for run in runs for name in run.metrics}, key=lambda name: (not name.startswith(key), name)
-        )
-        raise RunNotFound(f"no run has a metric {key!r}; there are: {', '.join(known[:20]) or 'none'}")
+        names = sorted(known, key=lambda name: (not name.startswith(key), name))
+        raise RunNotFound(f"no run has a metric {key!r}; there are: {', '.join(names[:20]) or 'none'}")
     pick = max if which == "max" else min
-    return [pick(scored, key=lambda pair: pair[0])[1]] if scored else []
+    return [pick(scored, key=operator.itemgetter(0))[1]] if scored else []
 
 
-def _meant(runs: list[RunRecord], key: str) -> str:
+def _meant(known: set[str], key: str) -> str:
     """A metric by its name, or without the data it is of, where that is clear: accuracy for accuracy_on_X_test."""
-    known = {name for run in runs for name in run.metrics}
     of_data = [name for name in known if name.startswith(f"{key}_on_")]
     return of_data[0] if key not in known and len(of_data) == 1 else key
 

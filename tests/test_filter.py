@@ -23,7 +23,7 @@ RUN = RunRecord(
     params={"C": 10, "lr": 0.1, "text": "10", "word": "lbfgs", "flag": True, "none": None, "list": [1, 2], "T": "True"},
     metrics={"accuracy": 0.95, "nan": math.nan, "inf": math.inf, "val/loss": 0.3, "val loss": 0.4},
     tags={"team": "vision", "fold": "3", "it's": 'a "b"'},
-    facts={"environment": {"user": "me"}},
+    user="me",
 )
 
 HOLDS = [

@@ -17,6 +17,7 @@ Its rules, by the names under which ``autotrack.testing.backend_suite`` tells wh
 * files: a file is there whole or not at all; the last one of a path counts.
 * paths: a path that leads out of the run is refused; any other stays as it is.
 * end: the end of a run is a record like others. What comes later is kept, and a removed run stays removed.
+* heads: what a list shows of a run, and the points of a metric, are what its records say, also beside a writer.
 * quiet: nothing is printed, nothing global moves, and what was given is neither changed nor looked at later.
 """
 
@@ -24,15 +25,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from autotrack.errors import ArtifactPathError
+from autotrack.errors import ArtifactPathError, RunNotFound
 from autotrack.records import Begin, Record
 
-__all__ = ["Backend", "Entry", "RunLog", "RunSource", "RunWriter", "StoredFile", "by_time", "new_run_id", "safe_path"]
+if TYPE_CHECKING:  # a training reads nothing
+    from autotrack.backends.heads import Query, RunHead
+    from autotrack.backends.history import History
+
+__all__ = [
+    "Backend",
+    "Entry",
+    "RunLog",
+    "RunSource",
+    "RunWriter",
+    "StoredFile",
+    "by_time",
+    "new_run_id",
+    "safe_path",
+]
 
 
 class StoredFile(NamedTuple):
@@ -106,11 +121,36 @@ class RunWriter(Protocol):
 
 
 class RunSource(Protocol):
-    """Gives records back, while others write."""
+    """Gives records back, while others write.
+
+    ``run_ids``, ``read`` and ``open`` are all that a source must have. What has a body here works on them, by reading
+    runs whole: a source that knows a shorter way (an index, a server that is asked) takes that.
+    """
 
     def run_ids(self) -> list[str]:
         """All runs, oldest first."""
         ...
+
+    def heads(self, query: Query) -> Iterator[RunHead]:
+        """Heads of all runs, newest first, as they are now.
+
+        The reader applies the whole query to what comes: a source may leave out any run that does not meet its
+        experiment and conditions, or none. Of a head only the attributes and ``query.parts`` are looked at; its other
+        mappings may be empty. The reader stops when it has enough.
+        """
+        return (head for run_id in reversed(self.run_ids()) for head in self.heads_of([run_id]).values())
+
+    def heads_of(self, run_ids: Sequence[str]) -> dict[str, RunHead]:
+        """Whole heads of these runs, by id; of those that are there (any more)."""
+        from autotrack.backends.heads import head_in  # noqa: PLC0415
+
+        found = {}
+        for run_id in run_ids:
+            try:
+                found[run_id] = head_in(self.read(run_id))
+            except RunNotFound:  # removed meanwhile
+                continue
+        return found
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run.
@@ -119,6 +159,25 @@ class RunSource(Protocol):
             RunNotFound: There is no such run.
         """
         ...
+
+    def history(self, run_id: str, key: str) -> History:
+        """All points of a metric, in order, as they are now; none where there is no such metric.
+
+        Args:
+            run_id: A run, or a child run: ``<id of the run>.<c>``.
+            key: Name of the metric.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        from autotrack.backends.history import HistoryBuilder  # noqa: PLC0415
+
+        top, _, child = run_id.partition(".")
+        builder = HistoryBuilder(key)
+        for entry in self.read(top).entries:
+            if entry.record.c == child:
+                builder.take(entry.time, entry.record)
+        return builder.history
 
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file, for reading.
