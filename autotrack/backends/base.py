@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
+from autotrack.backends.registry import Registry
 from autotrack.errors import ArtifactPathError
 from autotrack.records import Begin, Record
 
@@ -143,6 +144,10 @@ class Backend(Protocol):
 
     def source(self) -> RunSource:
         """The reading half."""
+        ...
+
+    def registry(self) -> Registry | None:
+        """Its registered models; None where it keeps none. The contract is in ``autotrack.backends.registry``."""
         ...
 
     def close(self) -> None:
