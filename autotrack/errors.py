@@ -11,6 +11,7 @@
     ├── ArtifactPathError    a path that must stay inside a run's folder does not (also a ValueError)
     ├── PatchError           a foreign attribute cannot be wrapped
     └── ModelError           a model cannot be saved or loaded
+        ├── ModelNotFound        no registered model, version or alias of that name (also a LookupError)
         └── ModelNotTrusted      loading it would run code that nobody vouched for
 
 Messages say what was wrong and what to do next. Errors of our own making inside a training are
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigError",
     "FilterError",
     "ModelError",
+    "ModelNotFound",
     "ModelNotTrusted",
     "NoActiveRun",
     "PatchError",
@@ -77,6 +79,10 @@ class PatchError(AutotrackError, TypeError):
 
 class ModelError(AutotrackError):
     """A model cannot be saved or loaded."""
+
+
+class ModelNotFound(ModelError, LookupError):
+    """There is no registered model of that name, or it has no such version or alias."""
 
 
 class ModelNotTrusted(ModelError):

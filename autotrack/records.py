@@ -36,11 +36,13 @@ __all__ = [
     "Params",
     "Points",
     "Record",
+    "RegistryChange",
     "Removed",
     "Resumed",
     "Seal",
     "Summary",
     "Tags",
+    "Version",
     "decode",
     "encode",
     "number_from_json",
@@ -160,6 +162,34 @@ class Model(Record, tag="model", kw_only=True):
     signature: dict[str, Any] = {}
 
 
+class Version(Record, tag="version", kw_only=True):
+    """Version ``n`` of a registered model, as it was registered: it never changes, and needs its run no more.
+
+    ``at`` is Unix time in microseconds, ``by`` who did it, ``run`` the run that the model came from. Paths of ``model``
+    and ``files`` are relative to the version. ``lineage`` holds what the run knew (``run_name``, ``experiment``,
+    ``params``, ``metrics``, ``data``, ``git``).
+    """
+
+    n: int
+    at: int
+    model: Model
+    by: str = ""
+    run: str = ""
+    files: list[Artifact] = []
+    lineage: dict[str, Any] = {}
+
+
+class RegistryChange(Record, tag="registry", kw_only=True):
+    """What ``by`` changed of a registered model: ``aliases`` (null takes one away), and tags and description of
+    version ``n``, or of the model itself where that is 0."""
+
+    n: int = 0
+    by: str = ""
+    aliases: dict[str, int | None] = {}
+    tags: dict[str, str | None] = {}
+    description: str | None = None
+
+
 class Note(Record, tag="note", kw_only=True):
     """Something a person should know: what was not recorded, and why."""
 
@@ -219,7 +249,7 @@ class Seal(Record, tag="seal", kw_only=True):
 
 AnyRecord = Union[
     Head, Begin, Change, Params, Metrics, Points, Tags, Facts, Artifact, Model, Note, Summary, End, Resumed, Removed,
-    Seal,
+    Seal, Version, RegistryChange,
 ]  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -46,6 +46,16 @@ contents = st.one_of(
         records.Model, name=texts, format=texts, path=texts, size=whole, sha256=texts, cls=texts, requires=tags,
         stays=texts, **at,
     ),
+    st.builds(
+        records.Version, n=whole, at=whole, by=texts, run=texts,
+        files=st.lists(st.builds(records.Artifact, path=texts, size=whole, sha256=texts), max_size=2),
+        model=st.builds(records.Model, name=texts, format=texts, path=texts, size=whole, sha256=texts),
+        lineage=st.dictionaries(texts, plain, max_size=3), **at,
+    ),
+    st.builds(
+        records.RegistryChange, n=whole, by=texts, aliases=st.dictionaries(texts, st.none() | whole, max_size=3),
+        tags=st.dictionaries(texts, st.none() | texts, max_size=3), description=st.none() | texts, **at,
+    ),
     st.builds(records.Note, text=texts, level=texts, **at),
     st.builds(records.Summary, params=st.dictionaries(texts, plain, max_size=3), metrics=last, tags=tags, **at),
     st.builds(

@@ -36,6 +36,7 @@ from autotrack.records import Begin, Record
 if TYPE_CHECKING:  # a training reads nothing
     from autotrack.backends.heads import Query, RunHead
     from autotrack.backends.history import History
+    from autotrack.backends.registry import Registry
 
 __all__ = [
     "Backend",
@@ -202,6 +203,10 @@ class Backend(Protocol):
 
     def source(self) -> RunSource:
         """The reading half."""
+        ...
+
+    def registry(self) -> Registry | None:
+        """Its registered models; None where it keeps none. The contract is in ``autotrack.backends.registry``."""
         ...
 
     def close(self) -> None:

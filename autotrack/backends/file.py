@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from autotrack.backends.base import StoredFile, safe_path
 from autotrack.backends.contents import Contents
@@ -21,7 +22,10 @@ from autotrack.backends.liveness import HEARTBEAT, identity
 from autotrack.errors import ArtifactPathError
 from autotrack.records import FORMAT_VERSION, Begin, Record, encode
 
-__all__ = ["FileBackend", "FileRunWriter"]
+if TYPE_CHECKING:
+    from autotrack.backends.file_registry import FileRegistry
+
+__all__ = ["FileBackend", "FileRunWriter", "copy_file"]
 
 LOW_DISK = 1_000_000_000
 """Bytes of free disk below which only records are written, no files."""
@@ -75,6 +79,12 @@ class FileBackend:
     def source(self) -> FileSource:
         """The reading half."""
         return FileSource(self.root)
+
+    def registry(self) -> FileRegistry:
+        """The registered models."""
+        from autotrack.backends.file_registry import FileRegistry  # noqa: PLC0415  no training needs it
+
+        return FileRegistry(self)
 
     def _own(self, folder: Path, make: bool = False) -> None:
         """Make a folder, and give it the store's mode where the umask took some of it."""
@@ -287,7 +297,7 @@ class FileRunWriter:
             temporary = target.parent / f".{os.urandom(6).hex()}.tmp"
             try:
                 known = self._backend.contents.link(source, temporary) if isinstance(source, bytes) else None
-                stored = StoredFile(str(path), *(known or _copy(source, temporary, self._mode)))
+                stored = StoredFile(str(path), *(known or copy_file(source, temporary, self._mode)))
                 temporary.rename(target)
                 if isinstance(source, bytes):
                     self._backend.contents.remember(target, stored)
@@ -376,7 +386,7 @@ def _free(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def _copy(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:
+def copy_file(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:
     """Write ``source`` to a new file; (size, sha256)."""
     import hashlib  # noqa: PLC0415  enable() does not need it
 

@@ -16,7 +16,7 @@ from autotrack.backends.liveness import is_alive
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
 from autotrack.records import FORMAT_VERSION
 
-__all__ = ["FileSource", "read_description"]
+__all__ = ["FileSource", "open_plain_file", "read_description"]
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 
@@ -57,7 +57,7 @@ class FileSource(RunSource):
         for name in names:
             if name.endswith(".jsonl"):
                 try:
-                    with _open_file(folder / "journal" / name) as file:
+                    with open_plain_file(folder / "journal" / name) as file:
                         data = file.read()
                 except OSError as error:
                     log.damage.append(f"{name}: {error.strerror}")
@@ -78,12 +78,12 @@ class FileSource(RunSource):
         if not target.parent.resolve().is_relative_to(folder):
             raise ArtifactPathError(f"{path!r} leads out of the run's folder")
         try:
-            return _open_file(target)
+            return open_plain_file(target)
         except NotADirectoryError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
 
 
-def _open_file(path: Path) -> BinaryIO:
+def open_plain_file(path: Path) -> BinaryIO:
     """A plain file; a folder, a pipe or the like counts as none."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):

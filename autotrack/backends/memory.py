@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from autotrack.backends.base import Entry, RunLog, RunSource, StoredFile, by_time, safe_path
+from autotrack.backends.memory_registry import MemoryRegistry
 from autotrack.errors import RunNotFound
 from autotrack.records import Begin, Record, decode, encode
 
@@ -22,6 +23,7 @@ class MemoryBackend(RunSource):
 
     def __init__(self) -> None:
         self._runs: dict[str, _MemoryRun] = {}
+        self._registry = MemoryRegistry()
         self._lock = threading.Lock()
 
     def open_run(self, run_id: str, begin: Begin) -> _MemoryRun:
@@ -36,6 +38,10 @@ class MemoryBackend(RunSource):
     def source(self) -> RunSource:
         """The reading half is the same object."""
         return self
+
+    def registry(self) -> MemoryRegistry:
+        """The registered models."""
+        return self._registry
 
     def close(self) -> None:
         """Nothing to force to disk."""

@@ -19,6 +19,9 @@ class NullBackend:
         """A run that keeps nothing."""
         return NullRun()
 
+    def registry(self) -> None:
+        """There is none."""
+
     def close(self) -> None:
         """Nothing to do."""
 

@@ -5,8 +5,8 @@
             return MyBackend(f"mystore://{SERVER}/{folder.name}")
 
 A test that fails names the rule that is broken ("backend contract, order: …"); the rules stand in
-``autotrack.backends.base``. What a suite does not say how to do (refuse, damage, deliver again) is
-skipped, with the reason.
+``autotrack.backends.base`` and ``autotrack.backends.registry``. What a suite does not say how to do
+(refuse, damage, deliver again) is skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from autotrack.testing.backend_faults import FaultTests
 from autotrack.testing.backend_files import FileTests
 from autotrack.testing.backend_processes import ProcessTests
 from autotrack.testing.backend_records import RecordTests
+from autotrack.testing.backend_registry import RegistryTests
 
 __all__ = ["BackendSuite"]
 
 
-class BackendSuite(RecordTests, ProcessTests, FileTests, FaultTests, BackendHooks):
+class BackendSuite(RecordTests, ProcessTests, FileTests, FaultTests, RegistryTests, BackendHooks):
     """Tests that a backend keeps the contract. ``BackendHooks`` says what a subclass may state."""
 
     @pytest.fixture

@@ -23,6 +23,9 @@ class Good:
     def source(self):
         return Source(self, self.inner.source())
 
+    def registry(self):
+        return self.inner.registry()
+
     def close(self):
         self.inner.close()
 

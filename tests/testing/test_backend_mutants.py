@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from autotrack.backends import base
+from autotrack.backends import base, registry
 from autotrack.backends.file import FileBackend
 from autotrack.backends.memory import MemoryBackend
 from autotrack.testing.backend_case import Case
 from autotrack.testing.backend_suite import BackendSuite
-from tests.testing import record_mutants, store_mutants  # noqa: F401  they register themselves
+from tests.testing import record_mutants, registry_mutants, store_mutants  # noqa: F401  they register themselves
 from tests.testing.file_stores import FileStoreSuite
 from tests.testing.mutants import MUTANTS, Good
 
@@ -81,7 +81,12 @@ def test_a_mutant_is_caught_and_its_rule_named(tmp_path, name):
     assert [text for text in said.values() if text.startswith(f"backend contract, {rule}: ") and words in text], said
 
 
+def rules_of(module):
+    """Their names, as the module's own words list them."""
+    return [line.partition(":")[0][2:] for line in (module.__doc__ or "").splitlines() if line.startswith("* ")]
+
+
 def test_each_rule_is_stated_checked_and_has_a_mutant():
     rules = {check.rule for check in checks(BackendSuite()).values()}
-    stated = {line.partition(":")[0][2:] for line in (base.__doc__ or "").splitlines() if line.startswith("* ")}
+    stated = set(rules_of(base)) | {f"registry, {name}" for name in rules_of(registry)}
     assert rules == stated == {rule for _, rule, _, _ in MUTANTS.values()}
