@@ -20,13 +20,14 @@ from autotrack.testing.backend_case import BackendHooks, Case
 from autotrack.testing.backend_faults import FaultTests
 from autotrack.testing.backend_files import FileTests
 from autotrack.testing.backend_processes import ProcessTests
+from autotrack.testing.backend_reading import ReadingTests
 from autotrack.testing.backend_records import RecordTests
 from autotrack.testing.backend_registry import RegistryTests
 
 __all__ = ["BackendSuite"]
 
 
-class BackendSuite(RecordTests, ProcessTests, FileTests, FaultTests, RegistryTests, BackendHooks):
+class BackendSuite(RecordTests, ProcessTests, FileTests, FaultTests, ReadingTests, RegistryTests, BackendHooks):
     """Tests that a backend keeps the contract. ``BackendHooks`` says what a subclass may state."""
 
     @pytest.fixture

@@ -1,5 +1,7 @@
 """Backends with one fault each: ``Good`` passes everything on to a real backend; a mutant changes one method of it."""
 
+from autotrack.backends.base import RunSource
+
 MUTANTS: dict[str, tuple[type, str, str, str]] = {}
 """By name: the class, the rule that it breaks, words of the message, and what is beneath it (memory or file)."""
 
@@ -50,6 +52,12 @@ class Good:
     def read(self, source, run_id):
         return source.read(run_id)
 
+    def heads(self, source, query):
+        return source.heads(query)
+
+    def history(self, source, run_id, key):
+        return source.history(run_id, key)
+
     def open_file(self, source, run_id, path):
         return source.open(run_id, path)
 
@@ -77,7 +85,9 @@ class Writer:
         self._backend.end(self._inner)
 
 
-class Source:
+class Source(RunSource):
+    """What a mutant lists and reads, its heads and histories show."""
+
     def __init__(self, backend, inner):
         self._backend = backend
         self._inner = inner
@@ -87,6 +97,12 @@ class Source:
 
     def read(self, run_id):
         return self._backend.read(self._inner, run_id)
+
+    def heads(self, query):
+        return self._backend.heads(super(), query)
+
+    def history(self, run_id, key):
+        return self._backend.history(super(), run_id, key)
 
     def open(self, run_id, path):
         return self._backend.open_file(self._inner, run_id, path)

@@ -51,6 +51,24 @@ class ReadsTheTailInAnotherOrder(Good):
         return log if ended else replace(log, entries=[*log.entries[:-2], *log.entries[:-3:-1]])
 
 
+@breaks("heads", "a head says")
+class ListsOldHeads(Good):
+    def heads(self, source, query):
+        return [self.memo.setdefault(head.id, head) for head in source.heads(query)]
+
+
+@breaks("heads", "the heads listed are")
+class ListsTheOldestFirst(Good):
+    def heads(self, source, query):
+        return reversed(list(source.heads(query)))
+
+
+@breaks("heads", "a history has")
+class ForgetsTheLastPoint(Good):
+    def history(self, source, run_id, key):
+        return source.history(run_id, key)[:-1]
+
+
 # ---- refusal, damage ------------------------------------------------------------------------------------------------
 
 
