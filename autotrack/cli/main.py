@@ -10,9 +10,12 @@ import click
 import autotrack
 from autotrack.cli.demo import demo
 from autotrack.cli.doctor import doctor
+from autotrack.cli.edit import edit
+from autotrack.cli.experiments import experiments
 from autotrack.cli.init import init
 from autotrack.cli.ls import ls
 from autotrack.cli.plugins import plugins_command
+from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
 from autotrack.display import printable
 
@@ -25,7 +28,7 @@ def group() -> None:
     """Experiment tracking that nobody has to type."""
 
 
-for _command in (ls, show, init, plugins_command, doctor, demo):
+for _command in (ls, show, edit, experiments, rm, restore, init, plugins_command, doctor, demo):
     group.add_command(_command)
 
 
