@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ArtifactPathError,
         AutotrackError,
         ConfigError,
+        ExperimentNotFound,
         FilterError,
         ModelError,
         ModelNotTrusted,
@@ -49,9 +50,11 @@ if TYPE_CHECKING:
         StoreError,
         StoreVersionError,
     )
+    from autotrack.experiment import Experiment
     from autotrack.guard import foreign, protect
     from autotrack.hookspecs import hookimpl
     from autotrack.integration import Integration
+    from autotrack.keeping import experiments, get_experiment, restore_run
     from autotrack.lookup import get_run, load_model, runs
     from autotrack.models import Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
@@ -72,13 +75,15 @@ _HOMES = {
     "autotrack.children": ("ChildRun",),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
-        "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "FilterError",
+        "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ExperimentNotFound", "FilterError",
         "ModelError",
         "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
     ),
+    "autotrack.experiment": ("Experiment",),
     "autotrack.guard": ("foreign", "protect"),
     "autotrack.hookspecs": ("hookimpl",),
     "autotrack.integration": ("Integration",),
+    "autotrack.keeping": ("experiments", "get_experiment", "restore_run"),
     "autotrack.lookup": ("get_run", "load_model", "runs"),
     "autotrack.models": ("Saved",),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
@@ -95,6 +100,8 @@ __all__ = [
     "Call",
     "ChildRun",
     "ConfigError",
+    "Experiment",
+    "ExperimentNotFound",
     "FilterError",
     "History",
     "Integration",
@@ -126,7 +133,9 @@ __all__ = [
     "disable",
     "enable",
     "ending",
+    "experiments",
     "foreign",
+    "get_experiment",
     "get_run",
     "hookimpl",
     "ignored_training",
@@ -143,6 +152,7 @@ __all__ = [
     "log_model",
     "log_params",
     "protect",
+    "restore_run",
     "run_here",
     "runs",
     "set_tags",

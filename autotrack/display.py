@@ -7,115 +7,50 @@ import io
 import math
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from autotrack.columns import Column, usual_columns, usual_metrics
 from autotrack.reader import RunRecord
+from autotrack.texts import ago, number, printable, seconds, short_name
 
-__all__ = ["ago", "printable", "run_html", "runs_html", "runs_table", "runs_text", "seconds", "show_text"]
+__all__ = [
+    "ago",
+    "flat",
+    "number",
+    "printable",
+    "run_html",
+    "runs_html",
+    "runs_table",
+    "runs_text",
+    "seconds",
+    "short_name",
+    "show_text",
+]
 
-_COLUMNS = 3
 _ROWS = 60
 _WORDS = ("error", "traceback", "notes")  # sections that are read as sentences, and so never cut to the screen
 _STATUS = {"finished": "green", "running": "cyan", "idle": "cyan", "failed": "red", "interrupted": "yellow"}
 
 
-def printable(text: object, width: int = 200) -> str:
-    """Text without anything that a terminal would obey: control and direction characters are written out."""
-    shown = "".join(
-        char if char.isprintable() else f"\\u{ord(char):04x}" if ord(char) > 255 else f"\\x{ord(char):02x}"
-        for char in str(text)[: width + 1]
-    )
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
-
-
-def number(value: float) -> str:
-    """A metric for a table: four significant digits."""
-    return f"{value:.4g}" if not math.isfinite(value) or value != int(value) or abs(value) >= 1e6 else str(int(value))
-
-
-def seconds(duration: float | None) -> str:
-    """A duration in words a person reads at once."""
-    if duration is None:
-        return ""
-    if duration < 1:
-        return f"{duration * 1e3:.0f} ms"
-    if duration < 100:
-        return f"{duration:.1f} s"
-    minutes, rest = divmod(int(duration), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
-
-
-def ago(start: float) -> str:
-    """When something began, seen from now."""
-    if math.isnan(start):
-        return ""
-    past = time.time() - start
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if past >= size:
-            return f"{int(past // size)} {unit} ago"
-    return "now"
-
-
-_HOW = ("n_iter", "lr", "time")
-
-
-def _metrics(runs: Iterable[RunRecord]) -> list[str]:
-    """Names of the metrics worth a column: those that most runs have; what says how it was done after all others."""
-    counts: Counter[str] = Counter()
-    for run in runs:
-        counts.update(run.metrics.keys())
-    for key in [key for key in counts if key.endswith("_time")]:  # nearly what the column "took" says
-        del counts[key]
-    # How long a solver took or what its steps were is what is asked for last, and nearly every run has it.
-    return sorted(counts, key=lambda key: (key.partition("/")[0] in _HOW, -counts[key], key))[:_COLUMNS]
-
-
-def _params(runs: Sequence[RunRecord]) -> list[str]:
-    """Names of the params worth a column: not all default; those that tell the runs apart come first."""
-    counts: Counter[str] = Counter()
-    for run in runs:
-        counts.update(run.changed)
-    same = {key: len({repr(run.params[key]) for run in runs if key in run.params}) < 2 for key in counts}
-    return sorted(counts, key=lambda key: (same[key], -counts[key], key))[:_COLUMNS]
-
-
-def _columns(runs: Sequence[RunRecord], width: int | None) -> list[list[str]]:
-    """Columns of the list of runs, each with its header first; the last ones are left out where ``width`` is short."""
-    columns = [
-        ["run", *(printable(run.name, 40) for run in runs)],
-        ["status", *(printable(run.status, 12) for run in runs)],
-        ["started", *(ago(run.start) for run in runs)],
-        ["took", *(seconds(run.duration) for run in runs)],
-    ]
-    if any(run.child_count for run in runs):
-        columns.append(["children", *(f"{run.child_count:,}" if run.child_count else "" for run in runs)])
-    for key in _metrics(runs):
-        columns.append([key, *(number(run.metrics[key]) if key in run.metrics else "" for run in runs)])
-    for key in _params(runs):
-        columns.append([key, *(printable(run.params[key], 24) if key in run.params else "" for run in runs)])
-    for column in columns:
-        column[0] = printable(column[0], 30)
-    while width is not None and len(columns) > 2 and sum(max(map(cell_len, column)) + 2 for column in columns) > width:
-        columns.pop()
-    return columns
-
-
-def runs_table(runs: Sequence[RunRecord], width: int) -> Table:
-    """The list of runs for a terminal of ``width`` columns."""
+def runs_table(runs: Sequence[RunRecord], width: int, columns: Sequence[Column] | None = None) -> Table:
+    """The list of runs for a terminal of ``width`` columns; with these columns, else with those that matter most."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = _columns(runs, width)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column[0]), justify="right" if index > 2 else "left", no_wrap=True, overflow="ellipsis")
-    for row in zip(*(column[1:] for column in columns), strict=True):
+    shown = usual_columns(runs, width) if columns is None else columns
+    for column in shown:
+        table.add_column(
+            Text(column.name), justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(
-            *[Text(cell, style=_STATUS.get(cell, "") if index == 1 else "") for index, cell in enumerate(row)]
+            *[
+                Text(cell, style=_STATUS.get(cell, "") if column.name == "status" else "")
+                for column, cell in zip(shown, row, strict=True)
+            ]
         )
     return table
 
@@ -146,7 +81,9 @@ def runs_html(runs: Sequence[RunRecord]) -> str:
     """The list of runs for a notebook: a static table, everything escaped."""
     if not runs:
         return "<p>no runs yet</p>"
-    header, *rows = zip(*_columns(runs[:_ROWS], None), strict=True)
+    columns = usual_columns(runs[:_ROWS], None)
+    header = [column.name for column in columns]
+    rows = zip(*(column.cells for column in columns), strict=True)
     more = f"<p>… and {len(runs) - _ROWS} more</p>" if len(runs) > _ROWS else ""
     return _html_table(header, rows) + more
 
@@ -184,7 +121,7 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _children(run: RunRecord) -> list[tuple[str, str]]:
-    keys = _metrics(run.children)
+    keys = usual_metrics(run.children)
     lines = []
     for child in run.children[:_ROWS]:
         values = [f"{key} {number(child.metrics[key])}" for key in keys if key in child.metrics]
@@ -212,13 +149,14 @@ def _place(section: str) -> tuple[int, str]:
 def _facts(section: str, content: Any) -> list[tuple[str, str]]:
     if section == "packages" and isinstance(content, dict):
         return [("installed", f"{len(content)} packages; `autotrack show --json` names them")]
-    return _flat(content)
+    return flat(content)
 
 
-def _flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
+def flat(content: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """The leaves of nested mappings, by dotted path."""
     if not isinstance(content, dict):
         return [(prefix, str(content))]
-    return [line for key, value in content.items() for line in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
+    return [line for key, value in content.items() for line in flat(value, f"{prefix}.{key}" if prefix else str(key))]
 
 
 def _clock(start: float) -> str:

@@ -7,6 +7,7 @@
     │   └── StoreVersionError    written by a newer autotrack
     ├── NoActiveRun          something was logged and no run is there to take it
     ├── RunNotFound          a run reference matches nothing (also a LookupError)
+    ├── ExperimentNotFound   no run and no description names this experiment (also a LookupError)
     ├── AmbiguousReference   a reference matches more than one run or model (also a LookupError)
     ├── ArtifactPathError    a path that must stay inside a run's folder does not (also a ValueError)
     ├── PatchError           a foreign attribute cannot be wrapped
@@ -25,6 +26,7 @@ __all__ = [
     "ArtifactPathError",
     "AutotrackError",
     "ConfigError",
+    "ExperimentNotFound",
     "FilterError",
     "ModelError",
     "ModelNotFound",
@@ -63,6 +65,10 @@ class NoActiveRun(AutotrackError):
 
 class RunNotFound(AutotrackError, LookupError):
     """A run reference matches no run of the store."""
+
+
+class ExperimentNotFound(AutotrackError, LookupError):
+    """No run names this experiment, and nothing was said of it."""
 
 
 class AmbiguousReference(AutotrackError, LookupError):

@@ -20,7 +20,7 @@ from autotrack.reader import RunList, RunRecord
 from autotrack.records import Model
 from autotrack.session import open_backend
 
-__all__ = ["get_run", "load_model", "runs"]
+__all__ = ["get_run", "load_model", "runs", "source_of"]
 
 CONVERSION_WAIT = 60.0
 """Seconds that ``load_model`` waits for a model of this very process to get its safe form."""
@@ -29,7 +29,8 @@ YOUNG = 20.0
 """Age in seconds up to which a model of another process may still be on its way to its safe form."""
 
 
-def _source(store: str | os.PathLike[str] | None) -> RunSource:
+def source_of(store: str | os.PathLike[str] | None) -> RunSource:
+    """The reading half of a store; by default of the one in use, else of the one found from here."""
     if store is not None:
         backend: Any = open_backend(os.fspath(store))
     elif (session := api.session_in_use()) is not None:
@@ -54,7 +55,7 @@ def runs(
 
     Args:
         filter: Only those that meet it: ``"metrics.accuracy > 0.9 and params.C = 10"``, in MLflow's search syntax.
-        experiment: Only those of this experiment.
+        experiment: Only those of this experiment, by any name that it has or had. Default: all but the archived.
         order_by: Sort by this, ``"metrics.accuracy DESC"``, or by several.
         limit: At most so many.
         store: Where to look. Default: the store in use, else the one found from here.
@@ -64,7 +65,7 @@ def runs(
     """
     conditions = parse_filter(filter or "")
     orders = [parse_order(text) for text in ([order_by] if isinstance(order_by, str) else order_by or ())]
-    return reader.list_runs(_source(store), experiment, limit, conditions, orders)
+    return reader.list_runs(source_of(store), experiment, limit, conditions, orders)
 
 
 def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunRecord:
@@ -79,7 +80,7 @@ def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunReco
         RunNotFound: There is none.
         AmbiguousReference: There are several; the message lists them.
     """
-    return reader.find_run(_source(store), ref)
+    return reader.find_run(source_of(store), ref)
 
 
 def load_model(
@@ -98,7 +99,7 @@ def load_model(
         ModelNotTrusted: More would have to be trusted; the message says what.
         ModelError: The run has no such model, or the file is not what was saved.
     """
-    source = _source(store)
+    source = source_of(store)
     housekeeper.wait_idle(CONVERSION_WAIT)  # this very process may be writing it
     ref, _, name = ref.partition("/")
     run, model = _find_model(source, ref, name)

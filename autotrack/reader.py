@@ -15,7 +15,9 @@ from autotrack import values
 from autotrack.backends.base import RunLog, RunSource
 from autotrack.backends.heads import HeadFold, Query, RunHead, derived_status, head_of
 from autotrack.backends.history import History, Point
+from autotrack.edits import Editable
 from autotrack.errors import AmbiguousReference, RunNotFound
+from autotrack.experiment import ExperimentNames, experiment_names
 from autotrack.matching import Comparison, Order, matches, sort_key
 from autotrack.records import Artifact, End, Facts, Model, Note, Record
 
@@ -26,7 +28,7 @@ __all__ = ["History", "Point", "RunHead", "RunList", "RunRecord", "find_run", "l
 
 
 @dataclass(repr=False, eq=False)
-class RunRecord(RunHead):
+class RunRecord(RunHead, Editable):
     """A run as read from a store: its head, and all else there is to know of it.
 
     In a list the rest is read when it is first looked at. What was read stays as it is; ``history`` and ``open`` read
@@ -184,10 +186,10 @@ def read_run(source: RunSource, run_id: str) -> RunRecord:
     Raises:
         RunNotFound: There is no such run in the source.
     """
-    return _fold(source, source.read(run_id))
+    return _fold(source, source.read(run_id), experiment_names(source))
 
 
-def _fold(source: RunSource, log: RunLog) -> RunRecord:
+def _fold(source: RunSource, log: RunLog, names: ExperimentNames) -> RunRecord:
     folds: dict[str, _Fold] = {"": _Fold(log.run_id)}
     for entry in log.entries:
         child = entry.record.c
@@ -201,11 +203,12 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
     if log.unknown:
         top.problems.append(f"{log.unknown} records are of kinds that this version does not know")
     run = top.record(status, source)
+    run.experiment = names.of(run.experiment)
     records = {child: fold.record(fold.head.state.status or status, source) for child, fold in folds.items()}
     for child, record in records.items():
         parent = records.get(child.rpartition(".")[0], run)
         record.parent, record.session = parent.id, run.session
-        record.experiment = record.experiment or run.experiment
+        record.experiment = names.of(record.experiment) or run.experiment
         if not record.removed:
             parent.children.append(record)
             parent.child_count += 1
@@ -215,9 +218,10 @@ def _fold(source: RunSource, log: RunLog) -> RunRecord:
 class RunList(Sequence[RunRecord]):
     """Runs, newest first unless sorted; each is read when it is looked at. Shows itself as a table."""
 
-    def __init__(self, source: RunSource, ids: Sequence[str]) -> None:
+    def __init__(self, source: RunSource, ids: Sequence[str], names: ExperimentNames | None = None) -> None:
         self._source = source
         self._ids = ids
+        self._names = experiment_names(source) if names is None else names
         self._read: dict[str, RunRecord] = {}
 
     def __len__(self) -> int:
@@ -229,7 +233,7 @@ class RunList(Sequence[RunRecord]):
     def __getitem__(self, index: slice) -> RunList: ...
     def __getitem__(self, index: int | slice) -> RunRecord | RunList:
         if isinstance(index, slice):
-            part = RunList(self._source, self._ids[index])
+            part = RunList(self._source, self._ids[index], self._names)
             part._read = self._read
             return part
         at = range(len(self._ids))[index]
@@ -237,6 +241,7 @@ class RunList(Sequence[RunRecord]):
         if run_id not in self._read:
             page = self._ids[at - at % _PAGE : at - at % _PAGE + _PAGE]
             for found, head in self._source.heads_of(page).items():
+                head.experiment = self._names.of(head.experiment)
                 self._read.setdefault(found, RunRecord.of_head(head, self._source))
         try:
             return self._read[run_id]
@@ -290,21 +295,37 @@ def list_runs(
     limit: int | None = None,
     conditions: Sequence[Comparison] = (),
     orders: Sequence[Order] = (),
+    archived: bool = False,
 ) -> RunList:
-    """Top-level runs that are not removed and meet all conditions; sorted as asked, else newest first."""
+    """Top-level runs that are not removed and meet all conditions; sorted as asked, else newest first.
+
+    Runs of archived experiments are among them where ``experiment`` names theirs, or ``archived`` says so.
+    """
+    names = experiment_names(source)
     query = Query(experiment, tuple(conditions), tuple(orders), limit)
-    chosen = (head for head in source.heads(query) if _meets(head, query))
+    chosen = _listed(source, query, names, archived or experiment is not None)
     if not orders:
-        return RunList(source, [head.id for head in itertools.islice(chosen, limit)])
+        return RunList(source, [head.id for head in itertools.islice(chosen, limit)], names)
     rows = [([sort_key(order)(head) for order in orders], head.id) for head in chosen]
     rows.sort(key=operator.itemgetter(0))
-    return RunList(source, [run_id for _, run_id in rows[:limit]])
+    return RunList(source, [run_id for _, run_id in rows[:limit]], names)
 
 
-def _meets(head: RunHead, query: Query) -> bool:
-    if head.removed or head.parent or query.experiment not in (None, head.experiment):
-        return False
-    return all(matches(condition, head) for condition in query.conditions)
+def _listed(source: RunSource, query: Query, names: ExperimentNames, archived: bool) -> Iterator[RunHead]:
+    """Heads that meet a query, with the names that experiments have today, which the source does not know."""
+    wanted = None if query.experiment is None else names.of(query.experiment)
+    asked = query
+    if names.present:
+        others = tuple(condition for condition in query.conditions if condition[:2] != ("attributes", "experiment"))
+        asked = query._replace(experiment=None, conditions=others)
+    for head in source.heads(asked):
+        head.experiment = names.of(head.experiment)
+        if head.removed or head.parent or wanted not in (None, head.experiment):
+            continue
+        if not archived and head.experiment in names.archived:
+            continue
+        if all(matches(condition, head) for condition in query.conditions):
+            yield head
 
 
 _EXTREME = re.compile(r"@(max|min):(.+)", re.DOTALL)
@@ -327,11 +348,11 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
     if base in ids and (child or base == ref):
         return _descendant(read_run(source, base), ref, child)
     if ref == "@last":
-        candidates = [head.id for head in itertools.islice(_listed(source), 1)]
+        candidates = [head.id for head in itertools.islice(_all(source), 1)]
     elif match := _EXTREME.fullmatch(ref):
         candidates = _extreme(source, match[1], match[2])
     else:
-        candidates = [head.id for head in _listed(source) if head.name == ref]
+        candidates = [head.id for head in _all(source, archived=True) if head.name == ref]
         if len(candidates) > 1:
             _only(candidates, ref)
         begun = [
@@ -344,9 +365,8 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
     return read_run(source, candidates[0])
 
 
-def _listed(source: RunSource, *orders: Order) -> Iterator[RunHead]:
-    query = Query(orders=orders)
-    return (head for head in source.heads(query) if _meets(head, query))
+def _all(source: RunSource, *orders: Order, archived: bool = False) -> Iterator[RunHead]:
+    return _listed(source, Query(orders=orders), experiment_names(source), archived)
 
 
 def _only(ids: list[str], ref: str) -> str:
@@ -356,7 +376,7 @@ def _only(ids: list[str], ref: str) -> str:
 
 
 def _extreme(source: RunSource, which: str, key: str) -> list[str]:
-    runs = [(head.metrics, head.id) for head in _listed(source, Order("metrics", key))]
+    runs = [(head.metrics, head.id) for head in _all(source, Order("metrics", key))]
     known = {name for metrics, _ in runs for name in metrics}
     key = _meant(known, key)
     scored = [(metrics[key], run_id) for metrics, run_id in runs if key in metrics and not math.isnan(metrics[key])]

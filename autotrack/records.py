@@ -38,6 +38,7 @@ __all__ = [
     "Record",
     "RegistryChange",
     "Removed",
+    "Restored",
     "Resumed",
     "Seal",
     "Summary",
@@ -83,11 +84,15 @@ class Begin(Record, tag="begin", kw_only=True):
 
 
 class Change(Record, tag="change", kw_only=True):
-    """Attributes of the run that were changed after its start."""
+    """Attributes of the run (or of an experiment) that were changed after its start; those that are None stay.
+
+    ``archived`` is for experiments only.
+    """
 
     name: str | None = None
     experiment: str | None = None
     description: str | None = None
+    archived: bool | None = None
 
 
 class Params(Record, tag="params", kw_only=True):
@@ -239,6 +244,10 @@ class Removed(Record, tag="removed", kw_only=True):
     by: str = ""
 
 
+class Restored(Record, tag="restored", kw_only=True):
+    """Takes back the ``removed`` before it."""
+
+
 class Seal(Record, tag="seal", kw_only=True):
     """crc32 of this file's bytes from the last seal's first byte (or the file's) to ``o``, after ``n`` lines."""
 
@@ -249,7 +258,7 @@ class Seal(Record, tag="seal", kw_only=True):
 
 AnyRecord = Union[
     Head, Begin, Change, Params, Metrics, Points, Tags, Facts, Artifact, Model, Note, Summary, End, Resumed, Removed,
-    Seal, Version, RegistryChange,
+    Restored, Seal, Version, RegistryChange,
 ]  # fmt: skip
 
 _encoder = msgspec.json.Encoder()

@@ -33,7 +33,9 @@ failures = st.builds(records.Failure, type=texts, message=texts, traceback=texts
 
 contents = st.one_of(
     st.builds(records.Begin, name=texts, experiment=texts, session=texts, parent=texts, by=texts, **at),
-    st.builds(records.Change, name=st.none() | texts, description=st.none() | texts, **at),
+    st.builds(
+        records.Change, name=st.none() | texts, description=st.none() | texts, archived=st.none() | st.booleans(), **at
+    ),
     st.builds(records.Params, p=st.dictionaries(texts, plain, max_size=3), changed=st.lists(texts, max_size=3), **at),
     st.builds(Metrics, m=st.dictionaries(texts, numbers, max_size=4), s=st.none() | whole, e=st.none() | whole, **at),
     st.builds(
@@ -64,6 +66,7 @@ contents = st.one_of(
     ),
     st.builds(records.Resumed, **at),
     st.builds(records.Removed, by=texts, **at),
+    st.builds(records.Restored, **at),
 )  # fmt: skip
 structural = st.builds(
     records.Head, v=st.just(1), run=texts, writer=texts, start=whole, host=texts, pid=whole, t=at["t"]

@@ -30,8 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
-from autotrack.errors import ArtifactPathError, RunNotFound
-from autotrack.records import Begin, Record
+from autotrack.errors import ArtifactPathError, RunNotFound, StoreError
+from autotrack.records import Begin, Record, Removed, Restored
 
 if TYPE_CHECKING:  # a training reads nothing
     from autotrack.backends.heads import Query, RunHead
@@ -188,6 +188,47 @@ class RunSource(Protocol):
             FileNotFoundError: It is not there.
         """
         ...
+
+    # What follows changes what others wrote. A store that cannot be changed leaves it as it is here.
+
+    def edit(self, run_id: str, records: Sequence[Record]) -> None:
+        """Add records to a run of any process, by a writer of their own. Their ``t`` is set: they come after all
+        edits that are there.
+
+        Raises:
+            RunNotFound: There is no such run.
+            StoreError: They cannot be written; the message says why.
+        """
+        raise StoreError("runs of this store cannot be changed from here")
+
+    def remove(self, run_id: str) -> None:
+        """Delete a run, so that ``restore`` can still bring it back.
+
+        Raises:
+            RunNotFound: There is no such run.
+            StoreError: It goes on, or cannot be written.
+        """
+        self.edit(run_id, [Removed()])
+
+    def restore(self, run_id: str) -> None:
+        """Take back ``remove``; see there."""
+        self.edit(run_id, [Restored()])
+
+    def removed(self) -> RunSource | None:
+        """Where runs that were removed can be read; None where the store has no such place."""
+        return None
+
+    def experiments(self) -> list[RunLog]:
+        """What was said of experiments: a log for each, that begins with its first name. Most have none."""
+        return []
+
+    def edit_experiment(self, name: str, records: Sequence[Record]) -> None:
+        """Say something of the experiment with this first name.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        raise StoreError("experiments of this store cannot be changed from here")
 
 
 class Backend(Protocol):

@@ -6,15 +6,17 @@ import errno
 import json
 import os
 import re
-import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from autotrack.backends.base import RunLog, RunSource, by_time, safe_path
-from autotrack.backends.journal import read_journal
+from autotrack.backends import file_experiments, trash
+from autotrack.backends.base import RunLog, RunSource, safe_path
+from autotrack.backends.edits import append_edit, is_folder, last_edit
+from autotrack.backends.journal_folder import open_plain_file, read_folder
 from autotrack.backends.liveness import is_alive
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
-from autotrack.records import FORMAT_VERSION
+from autotrack.records import FORMAT_VERSION, Record, Removed, Restored
 
 __all__ = ["FileSource", "open_plain_file", "read_description"]
 
@@ -24,8 +26,9 @@ _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 class FileSource(RunSource):
     """Reads a store while others write to it. Everything in it is untrusted input."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, folder: str = "runs") -> None:
         self.root = root
+        self._runs = root / folder
         description = read_description(root)
         if description is not None and description.get("min_reader", 1) > FORMAT_VERSION:
             raise StoreVersionError(
@@ -35,45 +38,32 @@ class FileSource(RunSource):
 
     def run_ids(self) -> list[str]:
         """All runs, oldest first."""
+        found = self._names(self._runs)
+        removed = self._names(self.root / trash.TRASH) if self._runs.name != trash.TRASH else set()
+        return sorted(found - removed)  # copies of removed runs may have come back
+
+    def _names(self, folder: Path) -> set[str]:
         try:
-            names = os.listdir(self.root / "runs")
+            return {name for name in os.listdir(folder) if _RUN_ID.fullmatch(name)}
         except FileNotFoundError:
-            return []
-        return sorted(name for name in names if _RUN_ID.fullmatch(name))
+            return set()
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run; see the contract."""
-        folder = self.root / "runs" / run_id
+        folder = self._runs / run_id
         if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
             raise RunNotFound(f"there is no run {run_id!r} in {self.root}; `autotrack ls` lists the runs")
         log = RunLog(run_id)
         # First whether the writer lives, then what it wrote: a run that ends in between is not taken for killed.
         log.alive, log.here = is_alive(folder / "alive")
-        try:
-            names = sorted(os.listdir(folder / "journal"))
-        except OSError as error:
-            log.damage.append(f"journal: {error.strerror}")
-            names = []
-        for name in names:
-            if name.endswith(".jsonl"):
-                try:
-                    with open_plain_file(folder / "journal" / name) as file:
-                        data = file.read()
-                except OSError as error:
-                    log.damage.append(f"{name}: {error.strerror}")
-                    continue
-                entries, damage, unknown = read_journal(name, data, run_id)
-                log.entries += entries
-                log.damage += damage
-                log.unknown += unknown
-        log.entries = by_time(log.entries)
+        read_folder(folder / "journal", log)
         return log
 
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file; see the contract."""
         if not _RUN_ID.fullmatch(run_id):
             raise RunNotFound(f"{run_id!r} is no run id")
-        folder = (self.root / "runs" / run_id).resolve()
+        folder = (self._runs / run_id).resolve()
         target = folder / safe_path(path)
         if not target.parent.resolve().is_relative_to(folder):
             raise ArtifactPathError(f"{path!r} leads out of the run's folder")
@@ -82,14 +72,58 @@ class FileSource(RunSource):
         except NotADirectoryError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
 
+    def edit(self, run_id: str, records: Sequence[Record]) -> None:
+        """Add records; see the contract."""
+        after = last_edit(self.read(run_id).entries)
+        folder = self._runs / run_id
+        try:
+            if not is_folder(folder) or not is_folder(folder / "journal"):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            append_edit(folder / "journal", run_id, records, after, self._mode & 0o666)
+        except OSError as error:
+            raise StoreError(f"run {run_id} cannot be changed: {error.strerror}") from None
 
-def open_plain_file(path: Path) -> BinaryIO:
-    """A plain file; a folder, a pipe or the like counts as none."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise FileNotFoundError(errno.ENOENT, "is no plain file", str(path))
-    return os.fdopen(fd, "rb")
+    @property
+    def _mode(self) -> int:
+        """Of the store's folders."""
+        return 0o2770 if (read_description(self.root) or {}).get("shared") else 0o700
+
+    def remove(self, run_id: str) -> None:
+        """Tombstone, then trash; see the contract."""
+        if is_alive(self._runs / run_id / "alive")[0]:
+            raise StoreError(f"run {run_id} goes on: end it first, then remove it")
+        self.edit(run_id, [Removed()])
+        try:
+            trash.throw_away(self.root, run_id, self._mode)
+        except OSError as error:  # it is removed all the same
+            raise StoreError(f"run {run_id} cannot be moved to the trash: {error.strerror}") from None
+
+    def restore(self, run_id: str) -> None:
+        """Out of the trash, then the tombstone is taken back; see the contract."""
+        try:
+            trash.take_back(self.root, run_id)
+        except FileExistsError:
+            raise StoreError(
+                f"run {run_id} is also in {self.root / 'runs'}, as a copy that came back: move one of the two away"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"run {run_id} cannot be moved out of the trash: {error.strerror}") from None
+        self.edit(run_id, [Restored()])
+
+    def removed(self) -> FileSource:
+        """The trash."""
+        return FileSource(self.root, trash.TRASH)
+
+    def experiments(self) -> list[RunLog]:
+        """What was said of experiments; see the contract."""
+        return file_experiments.read_all(self.root)
+
+    def edit_experiment(self, name: str, records: Sequence[Record]) -> None:
+        """Say something of an experiment; see the contract."""
+        try:
+            file_experiments.append(self.root, name, records, self._mode)
+        except OSError as error:
+            raise StoreError(f"experiment {name!r} cannot be changed: {error.strerror}") from None
 
 
 def read_description(root: Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from autotrack.records import (
     Points,
     Record,
     Removed,
+    Restored,
     Resumed,
     Tags,
     number_from_json,
@@ -242,7 +243,7 @@ class HeadFold:
 
     def _child(self, record: Record) -> None:
         if "." not in record.c:
-            self.state.children += isinstance(record, Begin) - isinstance(record, Removed)
+            self.state.children += isinstance(record, (Begin, Restored)) - isinstance(record, Removed)
 
     def _points(self, time: float, record: Metrics | Points) -> None:
         for key in record.m if isinstance(record, Metrics) else (record.key,):
@@ -305,9 +306,12 @@ class HeadFold:
     def _removed(self, time: float, record: Removed) -> None:
         self.state.removed = True
 
+    def _restored(self, time: float, record: Restored) -> None:
+        self.state.removed = False
+
     _handlers: dict[type[Record], Callable[..., None]] = {  # noqa: RUF012  a constant table
         Begin: _begin, Change: _change, Params: _params, Tags: _tags, Facts: _facts, End: _end,
-        Resumed: _resumed, Removed: _removed,
+        Resumed: _resumed, Removed: _removed, Restored: _restored,
     }  # fmt: skip
 
 

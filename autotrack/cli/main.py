@@ -8,11 +8,17 @@ import sys
 import click
 
 import autotrack
+from autotrack.cli.best import best
 from autotrack.cli.demo import demo
+from autotrack.cli.diff import diff
 from autotrack.cli.doctor import doctor
+from autotrack.cli.edit import edit
+from autotrack.cli.experiments import experiments
+from autotrack.cli.export import export
 from autotrack.cli.init import init
 from autotrack.cli.ls import ls
 from autotrack.cli.plugins import plugins_command
+from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
 from autotrack.display import printable
 
@@ -25,7 +31,7 @@ def group() -> None:
     """Experiment tracking that nobody has to type."""
 
 
-for _command in (ls, show, init, plugins_command, doctor, demo):
+for _command in (ls, show, diff, best, export, edit, experiments, rm, restore, init, plugins_command, doctor, demo):
     group.add_command(_command)
 
 

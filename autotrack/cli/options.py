@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import sys
 from typing import Any
 
 import click
@@ -13,7 +15,7 @@ import msgspec
 from autotrack import values
 from autotrack.reader import RunRecord
 
-__all__ = ["as_json", "emit", "json_option", "store_option"]
+__all__ = ["as_json", "emit", "json_option", "screen_width", "store_option"]
 
 store_option = click.option("--store", metavar="DIR", help="The store to read. Default: the one found from here.")
 json_option = click.option("--json", "to_json", is_flag=True, help="Print JSON for programs.")
@@ -45,3 +47,8 @@ def _file(record: msgspec.Struct) -> dict[str, Any]:
 def emit(content: Any) -> None:
     """Print JSON on stdout."""
     click.echo(json.dumps(content, indent=2))
+
+
+def screen_width() -> int | None:
+    """Columns that a table may have: the terminal's (None: rich finds out); where there is none, all that it needs."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 10_000

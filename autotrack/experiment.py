@@ -1,0 +1,126 @@
+"""Experiments: a name that runs have in common, and what was said of it. Runs are not written anew for a rename."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from autotrack.backends.base import RunLog, RunSource
+from autotrack.errors import ConfigError
+from autotrack.records import Begin, Change, Record, Tags
+
+__all__ = ["Experiment", "ExperimentNames", "experiment_names", "told_experiments"]
+
+_LONGEST = 200
+
+
+@dataclass
+class Experiment:
+    """An experiment as read from a store.
+
+    Attributes:
+        name: Its name.
+        names: All names that it has or had, the first one first; runs of each are its runs.
+        description: What it is about.
+        tags: Tags.
+        archived: Whether it and its runs are left out of lists that do not ask for it.
+        runs: Number of its runs, without those that were removed and without child runs.
+        last: Unix time at which the newest of them began; None where it has none.
+    """
+
+    name: str
+    names: list[str]
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    archived: bool = False
+    runs: int = 0
+    last: float | None = None
+    _source: RunSource | None = field(default=None, repr=False, compare=False)
+    _taken: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+
+    def describe(self, description: str) -> None:
+        """Say what it is about."""
+        self._say(Change(description=str(description)))
+
+    def set_tags(self, tags: Mapping[str, str | None]) -> None:
+        """Set tags; None takes one away."""
+        self._say(Tags(g={str(key): None if value is None else str(value) for key, value in tags.items()}))
+
+    def rename(self, name: str) -> None:
+        """Give it another name. All its runs are found under the new one; the old ones go on meaning it.
+
+        Raises:
+            ConfigError: The name is empty, too long, or another experiment's.
+        """
+        if not name.strip() or len(name) > _LONGEST:
+            raise ConfigError(f"the name of an experiment has 1 to {_LONGEST} characters")
+        if name in self._taken and name not in self.names:
+            raise ConfigError(
+                f"{name!r} is, or was, the name of another experiment; to join them, move the runs: "
+                "run.move(experiment), `autotrack edit RUN --experiment NAME`"
+            )
+        self._say(Change(name=name))
+
+    def archive(self, archived: bool = True) -> None:
+        """Leave it and its runs out of lists; ``archive(False)`` takes that back."""
+        self._say(Change(archived=archived))
+
+    def _say(self, record: Change | Tags) -> None:
+        assert self._source is not None  # who lists them sets it
+        self._source.edit_experiment(self.names[0], [record])
+        self._take(record)
+
+    def _take(self, record: Record) -> None:
+        if isinstance(record, Tags):
+            for key, value in record.g.items():
+                if value is None:
+                    self.tags.pop(key, None)
+                else:
+                    self.tags[key] = value
+        elif isinstance(record, Change):
+            if record.name is not None:
+                self.name = record.name
+                self.names += [record.name] * (record.name not in self.names)
+            if record.description is not None:
+                self.description = record.description
+            if record.archived is not None:
+                self.archived = record.archived
+
+
+def _fold(log: RunLog) -> Experiment | None:
+    """None where not even its name can be read."""
+    first = next((entry.record.name for entry in log.entries if isinstance(entry.record, Begin)), None)
+    if first is None:
+        return None
+    experiment = Experiment(first, [first])
+    for entry in log.entries:
+        experiment._take(entry.record)
+    return experiment
+
+
+def told_experiments(source: RunSource) -> list[Experiment]:
+    """Experiments of which something was said; most are only named by runs."""
+    found = [experiment for log in source.experiments() if (experiment := _fold(log)) is not None]
+    for experiment in found:
+        experiment._source = source
+    return found
+
+
+class ExperimentNames(NamedTuple):
+    """What names of experiments mean today: ``present`` by any that one had, and which ones are archived."""
+
+    present: dict[str, str]
+    archived: frozenset[str]
+
+    def of(self, name: str) -> str:
+        """The name that an experiment of this name has today."""
+        return self.present.get(name, name)
+
+
+def experiment_names(source: RunSource) -> ExperimentNames:
+    """The names of a store's experiments; a name that one has today wins over one that another had."""
+    told = told_experiments(source)
+    present = {name: experiment.name for experiment in told for name in experiment.names}
+    present.update({experiment.name: experiment.name for experiment in told})
+    return ExperimentNames(present, frozenset(experiment.name for experiment in told if experiment.archived))

@@ -1,0 +1,145 @@
+"""Experiments: there as soon as a run names one; described, renamed and archived without touching a run."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import autotrack
+from autotrack.backends.file_experiments import folder_name
+
+
+def run_in(experiment: str) -> str:
+    with autotrack.start_run(experiment=experiment) as run:
+        pass
+    return run.id
+
+
+def names(**arguments) -> list[str]:
+    return [experiment.name for experiment in autotrack.experiments(**arguments)]
+
+
+def test_an_experiment_is_there_with_its_first_run(tracked: Path):
+    assert names() == []
+    run_in("a"), run_in("b"), run_in("a")
+    found = autotrack.experiments()
+    assert [(experiment.name, experiment.runs) for experiment in found] == [("a", 2), ("b", 1)]
+    assert found[0].last == autotrack.runs()[0].start
+    assert not (tracked / "experiments").exists()  # nothing was said of them
+
+
+def test_description_and_tags(tracked: Path):
+    run_in("a")
+    experiment = autotrack.get_experiment("a")
+    experiment.describe("first try")
+    experiment.set_tags({"team": "vision", "old": "x"})
+    experiment.set_tags({"old": None})
+    read = autotrack.get_experiment("a")
+    assert read == experiment
+    assert (read.description, read.tags) == ("first try", {"team": "vision"})
+
+
+def test_all_runs_are_found_under_the_new_name(tracked: Path):
+    old = run_in("iris")
+    run_in("other")
+    journals = list((tracked / "runs").rglob("*.jsonl"))
+    autotrack.get_experiment("iris").rename("flowers")
+    autotrack.get_experiment("flowers").rename("plants")
+    assert set((tracked / "runs").rglob("*.jsonl")) == set(journals)
+    assert b"flowers" not in b"".join(path.read_bytes() for path in journals)
+    new = run_in("iris")  # the script was not changed
+    newest = run_in("plants")
+    for name in ("iris", "flowers", "plants"):
+        assert [run.id for run in autotrack.runs(experiment=name)] == [newest, new, old]
+        assert autotrack.get_experiment(name).name == "plants"
+    assert [run.id for run in autotrack.runs("experiment = 'plants'")] == [newest, new, old]
+    assert {run.experiment for run in autotrack.runs()} == {"plants", "other"}
+    assert autotrack.get_run(old).experiment == "plants"
+    found = autotrack.get_experiment("plants")
+    assert (found.names, found.runs) == (["iris", "flowers", "plants"], 3)
+
+
+def test_a_name_that_is_taken_is_refused(tracked: Path):
+    run_in("a"), run_in("b"), run_in("c")
+    autotrack.get_experiment("a").rename("new")
+    for taken in ("a", "new", "c"):
+        with pytest.raises(autotrack.ConfigError, match="name of another experiment"):
+            autotrack.get_experiment("b").rename(taken)
+    for odd in ("", "  ", "x" * 201):
+        with pytest.raises(autotrack.ConfigError, match="1 to 200 characters"):
+            autotrack.get_experiment("b").rename(odd)
+    autotrack.get_experiment("new").rename("a")  # its own earlier one
+    assert sorted(names()) == ["a", "b", "c"]
+
+
+def test_an_archived_experiment_is_out_of_sight(tracked: Path):
+    kept, hidden = run_in("kept"), run_in("old")
+    autotrack.get_experiment("old").archive()
+    assert names() == ["kept"]
+    assert sorted(names(archived=True)) == ["kept", "old"]
+    assert [run.id for run in autotrack.runs()] == [kept]
+    assert autotrack.get_run("@last").id == kept
+    assert autotrack.get_run(hidden).id == hidden
+    assert [run.id for run in autotrack.runs(experiment="old")] == [hidden]
+    autotrack.get_experiment("old").archive(False)
+    assert [run.id for run in autotrack.runs()] == [hidden, kept]
+
+
+def test_a_run_is_moved_to_another_experiment(tracked: Path):
+    run_in("a")
+    autotrack.runs()[0].move("b")
+    assert names() == ["b"]
+    assert len(autotrack.runs(experiment="a")) == 0
+    autotrack.get_experiment("b").rename("c")
+    assert len(autotrack.runs(experiment="c")) == 1
+
+
+def test_an_unknown_one_is_an_error_that_lists_them(tracked: Path):
+    run_in("a")
+    with pytest.raises(autotrack.ExperimentNotFound, match="no experiment 'x'; there are: a"):
+        autotrack.get_experiment("x")
+
+
+NAMES = ["..", ".", "a/../../b", "/etc", "\x00", "a b", "ä", "\ud800", "x" * 5000, "~", "con", "a\nb", "%2e", "-rf"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_odd_names_stay_in_the_store(tracked: Path, name: str):
+    run_in(name)
+    experiment = autotrack.experiments()[0]
+    experiment.describe("odd")
+    assert [autotrack.get_experiment(experiment.name).description] == ["odd"]
+    assert len(os.listdir(tracked / "experiments")) == 1
+    assert sorted(os.listdir(tracked)) == [".gitignore", "experiments", "runs", "store.json"]
+    assert os.listdir(tracked.parent) == [tracked.name]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=60), st.text(max_size=60))
+def test_folder_names_are_safe_and_tell_names_apart(one: str, other: str):
+    folder = folder_name(one)
+    assert folder
+    assert set(folder) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-%=")
+    assert folder[0] != "."
+    assert len(folder) <= 120
+    assert (folder == folder_name(other)) == (one == other)
+
+
+def test_a_link_among_the_experiments_is_not_followed(tracked: Path, tmp_path: Path):
+    run_in("a")
+    (tmp_path / "elsewhere" / "journal").mkdir(parents=True)
+    (tracked / "experiments").mkdir()
+    (tracked / "experiments" / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(autotrack.StoreError, match="cannot be changed"):
+        autotrack.get_experiment("a").describe("x")
+    assert os.listdir(tmp_path / "elsewhere" / "journal") == []
+
+
+def test_damage_in_an_experiment_costs_no_run(tracked: Path):
+    run_in("a")
+    autotrack.get_experiment("a").describe("x")
+    for path in (tracked / "experiments").rglob("*.jsonl"):
+        path.write_bytes(b"\xff\x00 no record\n")
+    assert len(autotrack.runs()) == 1
+    assert autotrack.get_experiment("a").description == ""
