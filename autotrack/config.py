@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from autotrack.errors import ConfigError
 
-__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "is_installed", "resolve"]
+__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "is_installed", "is_remote", "resolve"]
 
 STORE_FOLDER = ".autotrack"
 
 _BOOLEANS = ("training_metrics", "input_example", "announce", "norms")
-_NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb")
+_NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb", "exit_wait")
 _LISTS = ("integrations", "redact")
 _VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: they are read before any setting
 _CHOICES = {"mode": ("on", "off"), "models": ("auto", "always", "never")}
@@ -28,7 +28,8 @@ class Settings:
     """All settings, resolved.
 
     Attributes:
-        store: Folder or URI of the store; empty for the one found from the working folder.
+        store: Folder or URI of the store; empty for the one found from the working folder. With a server's URI the
+            runs are recorded in the one found from the working folder, and copied to the server from there.
         experiment: Name of the experiment; empty for the default (see ``default_experiment``).
         integrations: Names of the integrations to use; None for all.
         mode: ``on``, or ``off``: every call of autotrack does nothing.
@@ -42,6 +43,7 @@ class Settings:
         store_max_gb: Gigabytes of models that a store holds before no more are saved by themselves.
         norms: Whether norms of gradients and parameters are recorded at each step of a PyTorch loop.
         max_children: Candidates of a search that become child runs, the best ones; None for all.
+        exit_wait: Seconds that the end of the process waits until all runs are on the server.
     """
 
     store: str = ""
@@ -58,6 +60,7 @@ class Settings:
     store_max_gb: float = 20.0
     norms: bool = False
     max_children: int | None = None
+    exit_wait: float = 10.0
 
 
 _NAMES = tuple(field.name for field in fields(Settings))
@@ -219,6 +222,12 @@ def find_store(given: str = "") -> Path:
     if store.exists() and not _is_safe(store):
         raise ConfigError(f"{store} belongs to another user; name a store of your own: AUTOTRACK_STORE=DIR")
     return store
+
+
+def is_remote(store: str) -> bool:
+    """Whether a store is a server: a URI of any scheme but ``file`` and ``memory``."""
+    scheme, separator, _ = store.partition("://")
+    return bool(separator) and scheme not in ("file", "memory")
 
 
 def _is_safe(path: Path) -> bool:

@@ -4,7 +4,9 @@
     ├── ConfigError          a setting or an argument is wrong (also a ValueError)
     ├── FilterError          a filter or an order of runs is not understood (also a ValueError)
     ├── StoreError           the store cannot be used as asked
-    │   └── StoreVersionError    written by a newer autotrack
+    │   ├── StoreVersionError    written by a newer autotrack
+    │   └── RemoteError          a server cannot be reached, or does not do what it should
+    │       └── RemoteRefused        it does not accept who we are
     ├── NoActiveRun          something was logged and no run is there to take it
     ├── RunNotFound          a run reference matches nothing (also a LookupError)
     ├── ExperimentNotFound   no run and no description names this experiment (also a LookupError)
@@ -33,6 +35,8 @@ __all__ = [
     "ModelNotTrusted",
     "NoActiveRun",
     "PatchError",
+    "RemoteError",
+    "RemoteRefused",
     "RunNotFound",
     "StoreError",
     "StoreVersionError",
@@ -57,6 +61,14 @@ class StoreError(AutotrackError):
 
 class StoreVersionError(StoreError):
     """The store was written by a newer autotrack than this one can read."""
+
+
+class RemoteError(StoreError):
+    """A server cannot be reached, or does not do what it should. Later it may."""
+
+
+class RemoteRefused(RemoteError):
+    """A server does not accept our credentials, or wants some. Trying again does not help."""
 
 
 class NoActiveRun(AutotrackError):

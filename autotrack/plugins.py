@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,12 @@ from typing import Any
 import pluggy
 
 from autotrack import guard, hookspecs
+from autotrack.errors import ConfigError
 from autotrack.integration import Integration
 from autotrack.models import ModelFormat
+from autotrack.remote import Offer, Remote
 
-__all__ = ["Plugin", "found", "integrations", "model_formats", "offered"]
+__all__ = ["Plugin", "check_remote", "found", "integrations", "model_formats", "offered", "remote"]
 
 GROUP = "autotrack"
 
@@ -165,3 +168,34 @@ def model_formats() -> list[ModelFormat]:
                 getattr(form, method)
             formats.append(form)
     return formats
+
+
+def check_remote(uri: str) -> Offer:
+    """What serves the URI of a server.
+
+    Raises:
+        ConfigError: No installed plugin does, or not without another package, or there are credentials in the URI.
+    """
+    scheme, _, rest = uri.partition("://")
+    _, at, _ = rest.partition("/")[0].rpartition("@")
+    if at:
+        raise ConfigError(
+            f"credentials do not belong into an address ({scheme}://…@…): they would stand in logs and process lists. "
+            "A plugin takes them from the environment; for MLflow set MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN"
+        )
+    for _, offer in _call("autotrack_remotes"):
+        if scheme.lower() in offer.schemes:
+            if importlib.util.find_spec(offer.needs[0]) is None:
+                raise ConfigError(f"a store at {scheme}:// needs {offer.needs[0]}: {offer.needs[1]}")
+            found: Offer = offer
+            return found
+    raise ConfigError(f"no plugin that is installed here serves {scheme}://; a store is a folder, or http://HOST:PORT")
+
+
+def remote(uri: str) -> Remote:
+    """The server of a URI, as the plugin that serves its scheme gives it; nothing is sent yet.
+
+    Raises:
+        ConfigError: As for ``check_remote``, or it makes no sense to the plugin.
+    """
+    return check_remote(uri).connect(uri)

@@ -16,9 +16,9 @@ from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
 from autotrack.callsite import CallSite, find_call_site
 from autotrack.capture.source import in_notebook
-from autotrack.config import Settings, default_experiment, find_store
-from autotrack.errors import ConfigError
+from autotrack.config import Settings, default_experiment, find_store, is_remote
 from autotrack.facts import ProcessFacts
+from autotrack.forwarder import ForwarderProcess
 from autotrack.integration import Integration
 from autotrack.models import conversion
 from autotrack.recording import flush
@@ -34,8 +34,10 @@ AnyBackend = FileBackend | MemoryBackend | NullBackend
 def open_backend(store: str) -> AnyBackend:
     """The backend of a setting: a folder, a ``file://`` URI, ``memory://``, or empty for the store found from here.
 
+    That one as well for a server's URI.
+
     Raises:
-        ConfigError: No installed plugin knows the URI's scheme.
+        ConfigError: No installed plugin knows the URI's scheme, or it cannot be used.
     """
     scheme, separator, rest = store.partition("://")
     if not separator:
@@ -44,7 +46,8 @@ def open_backend(store: str) -> AnyBackend:
         return FileBackend(find_store(rest))
     if scheme == "memory":
         return MemoryBackend()
-    raise ConfigError(f"no backend for {scheme}:// is installed; use a folder, or install the plugin that offers it")
+    plugins.check_remote(store)
+    return FileBackend(find_store())  # the journal is first; the forwarder copies it
 
 
 class Session:
@@ -54,6 +57,7 @@ class Session:
         self.id = os.urandom(6).hex()
         self.settings = settings
         self.backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
+        self.forwarder = self._new_forwarder()
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
         self._facts = ProcessFacts(settings.redact)
@@ -65,6 +69,12 @@ class Session:
         self._last_start = 0
         self._series = SeriesRuns(self._open_series)
         self._register_formats()
+
+    def _new_forwarder(self) -> ForwarderProcess | None:
+        """Of a session whose store is a server: what copies the runs there."""
+        if not isinstance(self.backend, FileBackend) or not is_remote(self.settings.store):
+            return None
+        return ForwarderProcess(self.backend.root, self.settings.store)
 
     @property
     def experiment(self) -> str:
@@ -90,8 +100,10 @@ class Session:
         self._series.end()
         if (settings.store, settings.mode) != (self.settings.store, self.settings.mode):
             backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
-            self.backend.close()
+            self._close_store()
             self.backend = backend
+            self.settings = settings
+            self.forwarder = self._new_forwarder()
         self.settings = settings
         self._experiment = settings.experiment
         self._facts = ProcessFacts(settings.redact) if settings.redact != self._facts.patterns else self._facts
@@ -169,6 +181,8 @@ class Session:
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()
+            if self.forwarder is not None:
+                self.forwarder.start(self.id, run_id)
             housekeeper.add(self, self._verify)  # where all patches are gone, no run will ask
         return run
 
@@ -208,6 +222,11 @@ class Session:
             integration.disable()
         self._series.end()
 
+    def _close_store(self) -> None:
+        self.backend.close()
+        if self.forwarder is not None:
+            self.forwarder.close(self.settings.exit_wait)
+
     def close(self) -> None:
         """At exit: end what is open, write what is missing, sync, for a bounded time."""
         if isinstance(self.backend, NullBackend):
@@ -228,7 +247,7 @@ class Session:
         self._facts.close()
         flush()
         conversion.close()
-        self.backend.close()
+        self._close_store()
         if isinstance(error, KeyboardInterrupt):
             _keep_exit_status()
 

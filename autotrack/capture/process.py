@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["TIME_LIMIT", "Order", "capture", "readable", "stop"]
+__all__ = ["TIME_LIMIT", "Order", "can_start_python", "capture", "readable", "stop"]
 
 TIME_LIMIT = 20.0
 """Seconds that the process may take; git and the driver's tool have their own limits within it."""
@@ -52,7 +52,7 @@ def capture(order: Order, found: Callable[[str, Any], None]) -> None:
     """Call ``found`` as ``collect`` does, with what another process collects."""
     missing = {"environment", "packages", "hardware", "git", "code"}
     whole = False
-    if _can_start():
+    if can_start_python():
         with suppress(OSError, ValueError):  # no more processes allowed; or it died in the middle of a line
             for section, facts in _answers(order):
                 whole = section == "end"
@@ -65,7 +65,7 @@ def capture(order: Order, found: Callable[[str, Any], None]) -> None:
         collect(order, lambda section, facts: found(section, facts) if section in missing else None)
 
 
-def _can_start() -> bool:
+def can_start_python() -> bool:
     """Whether ``sys.executable`` is an interpreter: where Python is part of a program, that program may start anew."""
     return Path(sys.executable or "").name.startswith(("python", "pypy")) and not hasattr(sys, "frozen")
 

@@ -20,6 +20,7 @@ from autotrack.cli.ls import ls
 from autotrack.cli.plugins import plugins_command
 from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
+from autotrack.cli.sync import sync_command
 from autotrack.display import printable
 
 __all__ = ["main"]
@@ -31,7 +32,10 @@ def group() -> None:
     """Experiment tracking that nobody has to type."""
 
 
-for _command in (ls, show, diff, best, export, edit, experiments, rm, restore, init, plugins_command, doctor, demo):
+for _command in (
+    ls, show, diff, best, export, edit, experiments, rm, restore, init, plugins_command, doctor, demo,
+    sync_command,
+):  # fmt: skip
     group.add_command(_command)
 
 

@@ -1,0 +1,361 @@
+"""Journals of a file store → a remote store. The journal is the truth; what is sent twice is there once.
+
+``python -m autotrack.forward`` is the forwarder; ``autotrack.forwarder`` starts it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from autotrack import plugins
+from autotrack.backends.base import Entry
+from autotrack.backends.file_source import FileSource
+from autotrack.backends.liveness import is_alive
+from autotrack.backends.tail import JournalTail
+from autotrack.capture.process import readable
+from autotrack.errors import AutotrackError, RemoteError, RemoteRefused
+from autotrack.forwarder import ALL_THERE, log_of
+from autotrack.records import Artifact, Begin, End, Model, Removed, Resumed
+from autotrack.remote import LocalRun, Remote, RemoteRun
+
+__all__ = ["Forwarder", "Progress", "sync"]
+
+PERIOD = 2.0
+"""Seconds between two looks at a store in which runs go on."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds after which a server that cannot be reached is tried again, at the latest."""
+
+LARGE_FILE = 1_000_000
+"""Bytes of a file after which the server is told how far we are."""
+
+
+@dataclass
+class Progress:
+    """What was done.
+
+    Attributes:
+        runs: Ids of the runs of which something was sent.
+        records: Number of records sent.
+        open: Ids of the runs that go on.
+        converting: Ids of the runs with a model that is on its way to its safe form.
+        problems: What the server did not take, in words.
+    """
+
+    runs: set[str] = field(default_factory=set)
+    records: int = 0
+    open: set[str] = field(default_factory=set)
+    converting: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+
+class Forwarder:
+    """Copies runs of a file store to a server, as often as it is called; each time what is new.
+
+    Args:
+        root: The store.
+        remote: The server.
+        wanted: Says of a run's first record whether it is to be copied; None: all are.
+        since: Runs whose ids sort before this are left out.
+    """
+
+    def __init__(
+        self, root: Path, remote: Remote, wanted: Callable[[Begin], bool] | None = None, since: str = ""
+    ) -> None:
+        self.progress = Progress()
+        self._source = FileSource(root)
+        self._remote = remote
+        self._wanted = wanted
+        self._since = since
+        self._runs: dict[str, _Run | None] = {}  # None: not wanted, or done with
+
+    def round(self, *, send: bool = True) -> bool:
+        """Send what is new in all runs; False where nothing was. Without ``send`` only count it.
+
+        Raises:
+            RemoteError: The server cannot be reached. What was not sent is sent by a later call.
+        """
+        before = self.progress.records
+        for run_id in self._source.run_ids():
+            if run_id >= self._since and self._runs.setdefault(run_id, _Run(self._source, run_id)) is not None:
+                self._step(run_id, send)
+        return self.progress.records > before
+
+    def _step(self, run_id: str, send: bool) -> None:
+        run = self._runs[run_id]
+        assert run is not None
+        begin = run.begin()
+        if begin is None:  # it is being made, or damaged
+            return
+        if self._wanted is not None and not self._wanted(begin):
+            self._runs[run_id] = None
+            return
+        try:
+            sent = run.send(self._remote, self.progress.problems) if send else run.count(self._remote)
+        except RemoteError:
+            self._runs[run_id] = _Run(self._source, run_id)  # what is on the server is asked again
+            raise
+        self.progress.records += sent
+        if sent:
+            self.progress.runs.add(run_id)
+        if run.gone:
+            self._runs[run_id] = None
+        (self.progress.open.discard if run.ended or run.gone else self.progress.open.add)(run_id)
+        (self.progress.converting.add if run.converting else self.progress.converting.discard)(run_id)
+
+
+def sync(
+    forwarder: Forwarder,
+    *,
+    patience: float,
+    watch: bool = False,
+    tell: Callable[[str], None],
+    stop: Callable[[bool], bool] | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Send until nothing is new; with ``watch`` until ``stop`` says so, and what comes meanwhile.
+
+    Args:
+        forwarder: Who sends.
+        patience: Seconds without success after which a server that cannot be reached is given up.
+        watch: Whether to go on when all is there.
+        tell: Is given words for a person when the server cannot be reached, and when it can again.
+        stop: Asked after each round, with whether all is there.
+        wait: Waits so many seconds, or less.
+
+    Raises:
+        RemoteError: The server was out of reach for too long.
+        RemoteRefused: It does not accept our credentials.
+    """
+    pause, told, last = 0.0, "", time.monotonic()
+    while True:
+        records = forwarder.progress.records
+        try:
+            new = forwarder.round()
+            if told:
+                tell("the server answers again")
+            pause, told, last = 0.0, "", time.monotonic()
+        except RemoteError as error:
+            if forwarder.progress.records > records:
+                last = time.monotonic()
+            if isinstance(error, RemoteRefused) or time.monotonic() - last > patience:
+                raise
+            if str(error) != told:
+                tell(told := str(error))
+            pause, new = min(max(1.0, pause * 2), LONGEST_PAUSE), True
+        if (not new and not watch) or (stop is not None and stop(not new)):
+            return
+        if pause or not new:
+            wait(pause or PERIOD)
+
+
+class _Run:
+    """How far one run is.
+
+    Attributes:
+        ended: Whether its training has ended, or its process is gone.
+        gone: Whether it was deleted, here or there.
+        converting: Models that are on their way to their safe form: child run and name.
+    """
+
+    def __init__(self, source: FileSource, run_id: str) -> None:
+        self.ended = self.gone = False
+        self.converting: set[tuple[str, str]] = set()
+        self._source = source
+        self._id = run_id
+        self._folder = source.root / "runs" / run_id
+        self._tails: dict[str, JournalTail] = {}
+        self._copy: RemoteRun | None = None
+        self._begin: Begin | None = None
+        self._start = 0.0
+        self._told = 0
+
+    def begin(self) -> Begin | None:
+        """Its first record, once it is there."""
+        if self._begin is None:
+            for name in self._writers():
+                first = JournalTail(self._folder / "journal" / name, self._id).read(1 << 12)[:1]
+                if first and isinstance(first[0].record, Begin) and not first[0].record.c:
+                    self._begin, self._start = first[0].record, first[0].time
+                    self._tail(name)  # first of all: what it began is known before others add to it
+        return self._begin
+
+    def _writers(self) -> list[str]:
+        try:
+            return sorted(path.name for path in (self._folder / "journal").iterdir() if path.suffix == ".jsonl")
+        except OSError:
+            return []
+
+    def _tail(self, name: str) -> JournalTail:
+        return self._tails.setdefault(name, JournalTail(self._folder / "journal" / name, self._id))
+
+    def send(self, remote: Remote, problems: list[str]) -> int:
+        """Send what is new, and what is due when nothing is; the number of records."""
+        alive, here = is_alive(self._folder / "alive")  # before reading: an end in between is not missed
+        copy = self._open(remote)
+        sent = 0
+        for tail, entries in self._new():
+            for part in _parts(entries):
+                new = sum(copy.missing(entry) for entry in part)
+                copy.write(tail.writer, part)
+                sent += new
+        problems += copy.problems[self._told :]
+        self._told = len(copy.problems)
+        self.gone = self.gone or copy.removed
+        if not self.ended and alive is False and here:
+            copy.lost(self._last_sign())
+            self.ended = True
+        if self.ended and not sent and not self.gone:
+            self._keep_journals(copy)
+        return sent
+
+    def count(self, remote: Remote) -> int:
+        """The number of records that the server does not have."""
+        copy = self._open(remote)
+        return sum(copy.missing(entry) for _, entries in self._new() for entry in entries)
+
+    def _open(self, remote: Remote) -> RemoteRun:
+        if self._copy is None:
+            assert self._begin is not None
+            self._copy = remote.run(LocalRun(self._id, self._begin, self._start, self._open_file))
+            self.gone = self._copy.removed
+        return self._copy
+
+    def _open_file(self, path: str) -> BinaryIO:
+        return self._source.open(self._id, path)
+
+    def _new(self) -> Iterator[tuple[JournalTail, list[Entry]]]:
+        for name in self._writers():
+            self._tail(name)
+        for tail in list(self._tails.values()):
+            while not self.gone and (entries := tail.read()):
+                self._look(entries)
+                yield tail, entries
+
+    def _look(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            record = entry.record
+            if isinstance(record, Model):
+                change = self.converting.add if record.becomes else self.converting.discard
+                change((record.c, record.name))
+            elif not record.c and isinstance(record, End | Resumed | Removed):
+                self.ended = not isinstance(record, Resumed)
+
+    def _last_sign(self) -> float:
+        try:
+            return (self._folder / "alive").stat().st_mtime
+        except OSError:
+            return time.time()
+
+    def _keep_journals(self, copy: RemoteRun) -> None:
+        for tail in self._tails.values():
+            if copy.journals.get(tail.writer) != tail.offset:
+                with suppress(FileNotFoundError), tail.path.open("rb") as file:
+                    copy.keep_journal(tail.writer, file, tail.offset)
+
+
+def _parts(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Entries in parts that end with a large file, so that it is sent once."""
+    part: list[Entry] = []
+    for entry in entries:
+        part.append(entry)
+        if isinstance(entry.record, Artifact | Model) and entry.record.size >= LARGE_FILE:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+CONVERSION_WAIT = 60.0
+"""Seconds after the end of the training for which models are waited for that get their safe form."""
+
+GIVE_UP = 3600.0
+"""Seconds after the end of the training for which a server that cannot be reached is tried again."""
+
+LAST_MOMENT = 5.0
+"""Seconds that SIGTERM leaves."""
+
+
+class _Session:
+    """What the forwarder knows of the training that it works for."""
+
+    def __init__(self, root: Path, more: int, done: int) -> None:
+        self.terminated = False
+        self._root = root
+        self._more = more
+        self._done = done
+        self._ended = 0.0  # by the monotonic clock; 0: it goes on
+        self.forwarder: Forwarder | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Until so many seconds are over, or the training is."""
+        until = time.monotonic() + seconds
+        while True:
+            left = min(0.5, max(0.0, until - time.monotonic()))  # SIGTERM does not wait for the rest
+            if self._ended:
+                time.sleep(left)
+            elif readable(self._more, left):
+                self._ended = time.monotonic()
+                return
+            if self.terminated or time.monotonic() >= until:
+                return
+
+    def over(self, all_there: bool) -> bool:
+        """Whether the work is done, or cannot be."""
+        assert self.forwarder is not None
+        if self.terminated or not self._root.is_dir():
+            return True
+        progress = self.forwarder.progress
+        if not self._ended:
+            self.wait(0.0)
+            return False
+        late = time.monotonic() - self._ended
+        if not all_there or progress.open:
+            return late > GIVE_UP
+        if self._done >= 0:
+            with suppress(OSError):  # it did not wait for us
+                os.write(self._done, ALL_THERE)
+            self._done = -1
+        return not progress.converting or late > CONVERSION_WAIT
+
+
+def main() -> None:
+    """Be the forwarder of one session."""
+    root, uri, session, since, more, done = sys.argv[1:]
+    os.nice(10)
+    log = log_of(Path(root), session)
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    state = _Session(Path(root) / "runs", int(more), int(done))
+
+    def terminate(*_: object) -> None:
+        state.terminated = True
+        signal.setitimer(signal.ITIMER_REAL, LAST_MOMENT)  # and then SIGALRM ends it
+
+    signal.signal(signal.SIGTERM, terminate)
+
+    def tell(text: str) -> None:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
+            file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+
+    try:
+        remote = plugins.remote(uri)
+        state.forwarder = Forwarder(Path(root), remote, lambda begin: begin.session == session, since)
+        sync(state.forwarder, patience=math.inf, watch=True, tell=tell, stop=state.over, wait=state.wait)
+    except AutotrackError as error:
+        tell(f"given up: {error}")
+        sys.exit(1)
+    for problem in state.forwarder.progress.problems:
+        tell(f"not taken: {problem}")
+
+
+if __name__ == "__main__":
+    main()

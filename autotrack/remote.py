@@ -1,0 +1,100 @@
+"""The contract of a remote store: a server that runs are copied to from their journals, by ``forward``.
+
+A plugin offers an ``Offer`` by the hook ``autotrack_remotes``. What its ``connect`` gives has to hold to this:
+
+* Everything may come twice: after a lost answer, a kill, or from two processes at once. What is delivered
+  again changes nothing; a record is on the server once.
+* The server says how far it is: what ``missing`` says is read from it, and moves when all else of a ``write`` is there.
+* What the server does not take costs nothing else: it is left out and named in ``problems``.
+* ``RemoteError`` means: not now, try again later. ``RemoteRefused`` means: not with these credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from autotrack.backends.base import Entry
+from autotrack.records import Begin
+
+__all__ = ["Entry", "LocalRun", "Offer", "Remote", "RemoteRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """A run as it lies in the file store.
+
+    Attributes:
+        id: Its id.
+        begin: Its first record.
+        start: Unix time of that record, in seconds.
+        open: Opens a stored file by its path below the run's folder.
+    """
+
+    id: str
+    begin: Begin
+    start: float
+    open: Callable[[str], BinaryIO]
+
+
+class RemoteRun(Protocol):
+    """The copy of one run on the server.
+
+    Attributes:
+        removed: Whether it was deleted there: nothing more is sent.
+        problems: What the server did not take, in words.
+    """
+
+    removed: bool
+    problems: list[str]
+
+    @property
+    def journals(self) -> Mapping[str, int]:
+        """Size in bytes of each writer's journal that the server keeps."""
+        ...
+
+    def missing(self, entry: Entry) -> bool:
+        """Whether the server does not have a record yet."""
+        ...
+
+    def write(self, writer: str, entries: Sequence[Entry]) -> None:
+        """Take the next records of one writer, in order; those that are there are left out."""
+        ...
+
+    def keep_journal(self, writer: str, journal: BinaryIO, size: int) -> None:
+        """Keep ``size`` bytes of a writer's journal, so that the run can be restored from them."""
+        ...
+
+    def lost(self, time: float) -> None:
+        """The process of the run is gone without having ended it; last heard of at this Unix time in seconds."""
+        ...
+
+
+class Remote(Protocol):
+    """A server."""
+
+    def run(self, local: LocalRun) -> RemoteRun:
+        """The copy of a run, as it is there now. It is made when the first records come."""
+        ...
+
+    def close(self) -> None:
+        """No more will come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a plugin offers.
+
+    Attributes:
+        name: What it is called in tables and messages.
+        schemes: The URI schemes that it serves.
+        needs: The module without which it does not work, and how that is installed; looked for, not imported.
+        connect: Gives the remote of a URI, without speaking to it yet. Raises ConfigError where it makes no sense.
+    """
+
+    name: str
+    schemes: tuple[str, ...]
+    needs: tuple[str, str]
+    connect: Callable[[str], Remote]

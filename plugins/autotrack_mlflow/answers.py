@@ -1,0 +1,80 @@
+"""What of MLflow's answers is used, and its types: an answer of another shape is refused where it is decoded."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Done", "Experiment", "ExperimentId", "Files", "Found", "Run", "RunAnswer"]
+
+
+class Done(msgspec.Struct):
+    """An answer that says no more than that it was done."""
+
+
+class _Experiment(msgspec.Struct):
+    experiment_id: str
+    lifecycle_stage: str = "active"
+
+
+class Experiment(msgspec.Struct):
+    """``experiments/get-by-name``."""
+
+    experiment: _Experiment
+
+
+class ExperimentId(msgspec.Struct):
+    """``experiments/create``."""
+
+    experiment_id: str
+
+
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Info(msgspec.Struct):
+    run_id: str
+    artifact_uri: str = ""
+    status: str = "RUNNING"
+    lifecycle_stage: str = "active"
+
+
+class _Data(msgspec.Struct):
+    tags: list[_Tag] = []
+
+
+class Run(msgspec.Struct):
+    """A run with its tags."""
+
+    info: _Info
+    data: _Data = msgspec.field(default_factory=_Data)
+
+    def tags(self) -> dict[str, str]:
+        """Its tags by name."""
+        return {tag.key: tag.value for tag in self.data.tags}
+
+
+class RunAnswer(msgspec.Struct):
+    """``runs/create`` and ``runs/get``."""
+
+    run: Run
+
+
+class Found(msgspec.Struct):
+    """``runs/search``."""
+
+    runs: list[Run] = []
+    next_page_token: str = ""
+
+
+class _File(msgspec.Struct):
+    path: str
+    is_dir: bool = False
+    file_size: int = -1
+
+
+class Files(msgspec.Struct):
+    """``mlflow-artifacts/artifacts?path=``."""
+
+    files: list[_File] = []

@@ -1,0 +1,70 @@
+"""Files through the server's artifact proxy: sent piece by piece, and their size there compared."""
+
+from __future__ import annotations
+
+import io
+import os
+import urllib.parse
+from collections.abc import Callable
+from typing import BinaryIO
+
+from autotrack.errors import RemoteError
+from autotrack_mlflow.answers import Files
+from autotrack_mlflow.client import Client, Rejected
+
+__all__ = ["Artifacts"]
+
+_PROXY = "mlflow-artifacts/artifacts"
+
+
+class Artifacts:
+    """Sends files.
+
+    Attributes:
+        problems: What could not be sent, in words.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.problems: list[str] = []
+
+    def put_bytes(self, root: str, target: str, content: bytes) -> bool:
+        """``put`` for content that is at hand."""
+        return self.put(root, target, lambda: io.BytesIO(content))
+
+    def put(self, root: str, target: str, source: Callable[[], BinaryIO]) -> bool:
+        """Send a file to the path ``target`` below a run's artifacts; False where it could not be.
+
+        A file that is not there any more is left out: a pickle that was turned into its safe form.
+        """
+        parts = urllib.parse.urlsplit(root)
+        folder = parts.path.strip("/")
+        if parts.scheme != "mlflow-artifacts" or ".." in folder.split("/"):
+            self._problem(f"files are not copied: the server keeps them at {root[:200]}, not behind its own address")
+            return False
+        try:
+            file = source()
+        except FileNotFoundError:
+            return False
+        with file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            path = f"{folder}/{target}"
+            try:
+                self._client.put_file(f"{_PROXY}/{urllib.parse.quote(path)}", file, size)
+                found = self._size(path)
+            except Rejected as error:
+                self._problem(f"file {target}: {error}")
+                return False
+        if found != size:
+            raise RemoteError(f"file {target} arrived with {found} of its {size} bytes")
+        return True
+
+    def _size(self, path: str) -> int:
+        folder, _, name = path.rpartition("/")
+        listed = self._client.get(_PROXY, {"path": folder}, Files).files
+        return next((file.file_size for file in listed if file.path == name and not file.is_dir), -1)
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems.append(text)

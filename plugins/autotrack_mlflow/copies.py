@@ -1,0 +1,181 @@
+"""The runs of a server that are the copies of ours: found again by their tags, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from autotrack.errors import RemoteError
+from autotrack_mlflow import names
+from autotrack_mlflow.answers import Done, Experiment, ExperimentId, Found, Run, RunAnswer
+from autotrack_mlflow.client import Client, Rejected
+from autotrack_mlflow.mapping import OWN
+
+__all__ = ["CURSOR", "ID", "JOURNAL", "Copies", "Copy", "Experiments"]
+
+ID = f"{OWN}id"
+RUN = f"{OWN}run"
+CURSOR = f"{OWN}cursor."
+JOURNAL = f"{OWN}journal."
+
+_PAGES = 1000  # of 1,000 runs each
+
+
+class Experiments:
+    """The experiments of a server by name; each is asked for once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ids: dict[str, str] = {}
+
+    def find(self, name: str) -> str:
+        """The id of an experiment; empty where there is none.
+
+        Raises:
+            RemoteError: It was deleted there, or the server cannot be reached.
+        """
+        if name not in self._ids:
+            try:
+                found = self._client.get("mlflow/experiments/get-by-name", {"experiment_name": name}, Experiment)
+            except Rejected as error:
+                if error.status == 404:
+                    return ""
+                raise
+            if found.experiment.lifecycle_stage != "active":
+                raise RemoteError(f"experiment {name!r} was deleted on the server; restore it there")
+            self._ids[name] = found.experiment.experiment_id
+        return self._ids[name]
+
+    def make(self, name: str) -> str:
+        """The id of an experiment that is made where there is none."""
+        try:
+            content = {"name": name}
+            made = self._client.post("mlflow/experiments/create", content, ExperimentId, again=False)
+        except RemoteError:  # another process was first, or the answer was lost
+            found = self.find(name)
+            if not found:
+                raise
+            return found
+        self._ids[name] = made.experiment_id
+        return made.experiment_id
+
+
+@dataclass
+class Copy:
+    """A run of the server.
+
+    Attributes:
+        id: Its id there.
+        artifacts: Where its artifacts are, as the server says.
+        status: Its status.
+        cursors: Last line of each writer that it has.
+        journals: Bytes of each writer's journal that are kept there.
+    """
+
+    id: str
+    artifacts: str
+    status: str
+    cursors: dict[str, int] = field(default_factory=dict)
+    journals: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Run) -> Copy:
+        """The copy that an answer speaks of."""
+        tags = run.tags()
+        return cls(
+            run.info.run_id, run.info.artifact_uri, run.info.status, _numbers(tags, CURSOR), _numbers(tags, JOURNAL)
+        )
+
+
+def _numbers(tags: dict[str, str], prefix: str) -> dict[str, int]:
+    return {
+        name.removeprefix(prefix): int(value)
+        for name, value in tags.items()
+        if name.startswith(prefix) and value.isascii() and value.isdigit() and len(value) < 19
+    }
+
+
+class Copies:
+    """Those of one run of ours and its children.
+
+    Two processes may make the same one at the same time: after making one, each looks again, and of several the one
+    with the smallest id counts, which both see alike. What its records are is kept with each, so that nothing is
+    missing in it, whoever deleted the other.
+
+    Attributes:
+        removed: Whether somebody deleted the run there.
+    """
+
+    def __init__(self, client: Client, run_id: str, experiments: Experiments, experiment: str) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._experiments = experiments
+        self._name = names.experiment_name(experiment)
+        self._experiment = experiments.find(self._name)
+        self._copies: dict[str, Copy] = {}
+        self.removed = False
+        if self._experiment:
+            found = self._search(RUN, run_id)
+            self._copies = {
+                full.removeprefix(run_id).removeprefix("."): self._one(runs) for full, runs in found.items()
+            }
+            self.removed = "" not in self._copies and any(self._deleted())
+
+    def __iter__(self) -> Iterator[Copy]:
+        return iter(self._copies.values())
+
+    def get(self, child: str) -> Copy | None:
+        """The copy of a child run (``""``: of the run itself), where there is one."""
+        return self._copies.get(child)
+
+    def make(self, child: str, name: str, start: int) -> Copy:
+        """The copy of a child run, made now; ``start`` in Unix milliseconds."""
+        if not self._experiment:
+            self._experiment = self._experiments.make(self._name)
+        full = f"{self._run_id}.{child}" if child else self._run_id
+        tags = {ID: full, RUN: self._run_id}
+        if child and (parent := self._copies.get(child.rpartition(".")[0]) or self._copies.get("")):
+            tags["mlflow.parentRunId"] = parent.id
+        content = {
+            "experiment_id": self._experiment, "run_name": names.shortened(names.clean(name), 250), "start_time": start,
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+        }  # fmt: skip
+        made = self._client.post("mlflow/runs/create", content, RunAnswer, again=False).run
+        runs = self._search(ID, full).get(full) or [made]
+        self._copies[child] = self._one(runs)
+        return self._copies[child]
+
+    def delete(self) -> None:
+        """Delete all of them."""
+        for copy in self:
+            self._client.post("mlflow/runs/delete", {"run_id": copy.id}, Done)
+        self.removed = True
+
+    def _one(self, runs: list[Run]) -> Copy:
+        """Of several copies of one run the one that counts; the others are deleted."""
+        first, *others = sorted(runs, key=lambda run: run.info.run_id)
+        for other in others:
+            self._client.post("mlflow/runs/delete", {"run_id": other.info.run_id}, Done)
+        return Copy.of(first)
+
+    def _search(self, tag: str, value: str, view: str = "ACTIVE_ONLY") -> dict[str, list[Run]]:
+        """Runs with a tag, by the id that they are copies of."""
+        result: dict[str, list[Run]] = {}
+        token = ""
+        for _ in range(_PAGES):
+            query = {
+                "experiment_ids": [self._experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1000,
+                "run_view_type": view,
+            }  # fmt: skip
+            found = self._client.post("mlflow/runs/search", {**query, "page_token": token} if token else query, Found)
+            for run in found.runs:
+                tags = run.tags()
+                if tags.get(RUN) == self._run_id and tags.get(tag) == value:
+                    result.setdefault(tags.get(ID, ""), []).append(run)
+            token, before = found.next_page_token, token
+            if not token or token == before:
+                break
+        return result
+
+    def _deleted(self) -> list[Run]:
+        return self._search(ID, self._run_id, "DELETED_ONLY").get(self._run_id, [])

@@ -1,0 +1,134 @@
+"""A store at a server: the training records into a folder and opens no socket; the forwarder does the rest."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import autotrack
+
+DOWN = "http://127.0.0.1:1"
+"""A server that is not there: nobody listens on that port."""
+
+TRAIN = """
+    import os, sys, time
+
+    seen = []
+
+    def watch(event, arguments):
+        if event.startswith("socket.") and event not in ("socket.gethostname", "socket.gethostbyname"):
+            seen.append(event)
+
+    sys.addaudithook(watch)
+    import autotrack
+    autotrack.enable(store=sys.argv[1])
+    with autotrack.start_run("by hand") as run:
+        for step in range(100):
+            run.log_metrics({"loss": 1.0}, step=step)
+    from autotrack.backends.housekeeping import housekeeper
+    assert housekeeper.wait_idle(60)
+    assert seen == [], seen
+    print(autotrack.api.session_in_use().forwarder._process.pid)
+"""
+
+
+def gone(pid: int, seconds: float = 60.0) -> bool:
+    """Whether a process that is not our child ends in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if (
+            Path(f"/proc/{pid}/stat").exists()
+            and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        ):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def left(script):
+    """The process id of the forwarder that a training left behind, and what was said; it is ended afterwards."""
+    done = script(TRAIN, DOWN, env={"AUTOTRACK_EXIT_WAIT": "0"})
+    pid = int(done.stdout.split()[-1])
+    yield pid, done.stderr
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def test_a_training_opens_no_socket_and_says_where_its_runs_are(left, tmp_path: Path):
+    """The script itself watches for sockets."""
+    _, said = left
+    assert DOWN in said
+    assert f"all is in {tmp_path / '.autotrack'}" in said
+    assert f"autotrack sync --store {tmp_path / '.autotrack'} --to {DOWN}" in said
+    assert len(said.splitlines()) == 1
+    run = autotrack.get_run("by hand", store=tmp_path / ".autotrack")
+    assert (run.status, len(run.history("loss"))) == ("finished", 100)
+
+
+def test_the_forwarder_is_on_its_own_and_goes_on_when_the_training_is_gone(left, tmp_path: Path):
+    pid, _ = left
+    log = tmp_path / ".autotrack" / "log"
+    deadline = time.monotonic() + 60
+    while not (log.is_dir() and list(log.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (file,) = log.iterdir()
+    assert "cannot be reached" in file.read_text()
+    assert re.fullmatch(r"forward-[0-9a-f]{12}\.log", file.name)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert os.getpgid(pid) == os.getsid(pid) == pid
+    if Path("/proc/self/fd").is_dir():
+        assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)} == {os.devnull}
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= 10
+    os.kill(pid, signal.SIGTERM)
+    assert gone(pid)
+
+
+def test_the_forwarder_leaves_when_its_folder_is_gone(left, tmp_path: Path):
+    pid, _ = left
+    (tmp_path / ".autotrack").rename(tmp_path / "moved")
+    assert gone(pid)
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [("http://ada:secret@host:5000", "credentials"), ("nosuch://host", "no plugin"), ("s3://bucket/x", "no plugin")],
+    ids=["credentials", "unknown", "s3"],
+)
+def test_an_address_that_cannot_be_used_is_refused_at_once(store: str, words: str, tracked: Path):
+    with pytest.raises(autotrack.ConfigError, match=words) as caught:
+        autotrack.enable(store=store)
+    assert "secret" not in str(caught.value)
+
+
+def test_without_a_run_no_process_is_started(script):
+    done = script(f"""
+        import autotrack
+        autotrack.enable(store="{DOWN}")
+        assert autotrack.api.session_in_use().forwarder._process is None
+    """)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_reading_shows_what_was_recorded_here(script):
+    script(f"""
+        import autotrack
+        autotrack.enable(store="{DOWN}")
+        with autotrack.start_run("one"):
+            pass
+        assert [run.name for run in autotrack.runs()] == ["one"]
+        assert autotrack.get_run("one").status == "finished"
+        import os, signal
+        from autotrack.backends.housekeeping import housekeeper
+        assert housekeeper.wait_idle(60)
+        os.kill(autotrack.api.session_in_use().forwarder._process.pid, signal.SIGKILL)
+    """)
