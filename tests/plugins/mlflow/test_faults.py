@@ -57,7 +57,7 @@ def check(address: str, experiment: str, ids: list[str], count: int = 2200) -> N
 
 
 FAULTS: dict[str, Callable[[str, str, int], str]] = {
-    "500s": lambda method, path, number: "503" if number % 3 == 0 else "",
+    "500s": lambda method, path, number: "503" if number % 5 < 2 else "",
     "resets": lambda method, path, number: "reset" if number % 4 == 1 else "",
     "half answers": lambda method, path, number: "half" if number % 4 == 2 else "",
     "lost answers": lambda method, path, number: "lost" if number % 2 else "",
