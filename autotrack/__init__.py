@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         start_run,
         training,
     )
+    from autotrack.backends.registry import ModelVersion, RegisteredModel
     from autotrack.capture.dataset import describe_columns, describe_data
     from autotrack.children import ChildRun
     from autotrack.context import Scope, current_scope, in_scope
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         ExperimentNotFound,
         FilterError,
         ModelError,
+        ModelNotFound,
         ModelNotTrusted,
         NoActiveRun,
         PatchError,
@@ -55,11 +57,14 @@ if TYPE_CHECKING:
     from autotrack.hookspecs import hookimpl
     from autotrack.integration import Integration
     from autotrack.keeping import experiments, get_experiment, restore_run
-    from autotrack.lookup import get_run, load_model, runs
-    from autotrack.models import Saved
+    from autotrack.lookup import get_run, runs
+    from autotrack.model_lookup import get_model, load_model
+    from autotrack.models import Exported, ModelFormat, Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
     from autotrack.reader import History, Point, RunList, RunRecord
+    from autotrack.registering import get_registered_model, register_model, registered_models, update_model
     from autotrack.run import Run
+    from autotrack.stored import StoredModel
     from autotrack.values import is_default, to_json
     from autotrack.workers import WorkerContext, worker_context
 
@@ -71,12 +76,13 @@ _HOMES = {
         "ignored_training", "in_background", "in_training", "init_store", "last_run", "log_artifact", "log_figure",
         "log_metrics", "log_model", "log_params", "run_here", "set_tags", "start_run", "training",
     ),
+    "autotrack.backends.registry": ("ModelVersion", "RegisteredModel"),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
     "autotrack.children": ("ChildRun",),
     "autotrack.context": ("Scope", "current_scope", "in_scope"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ExperimentNotFound", "FilterError",
-        "ModelError",
+        "ModelError", "ModelNotFound",
         "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
     ),
     "autotrack.experiment": ("Experiment",),
@@ -84,11 +90,14 @@ _HOMES = {
     "autotrack.hookspecs": ("hookimpl",),
     "autotrack.integration": ("Integration",),
     "autotrack.keeping": ("experiments", "get_experiment", "restore_run"),
-    "autotrack.lookup": ("get_run", "load_model", "runs"),
-    "autotrack.models": ("Saved",),
+    "autotrack.lookup": ("get_run", "runs"),
+    "autotrack.model_lookup": ("get_model", "load_model"),
+    "autotrack.models": ("Exported", "ModelFormat", "Saved"),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
     "autotrack.reader": ("History", "Point", "RunList", "RunRecord"),
+    "autotrack.registering": ("get_registered_model", "register_model", "registered_models", "update_model"),
     "autotrack.run": ("Run",),
+    "autotrack.stored": ("StoredModel",),
     "autotrack.values": ("is_default", "to_json"),
     "autotrack.workers": ("WorkerContext", "worker_context"),
 }  # fmt: skip
@@ -102,16 +111,21 @@ __all__ = [
     "ConfigError",
     "Experiment",
     "ExperimentNotFound",
+    "Exported",
     "FilterError",
     "History",
     "Integration",
     "ModelError",
+    "ModelFormat",
+    "ModelNotFound",
     "ModelNotTrusted",
+    "ModelVersion",
     "NoActiveRun",
     "Outcome",
     "PatchError",
     "PatchSet",
     "Point",
+    "RegisteredModel",
     "Run",
     "RunList",
     "RunNotFound",
@@ -120,6 +134,7 @@ __all__ = [
     "Scope",
     "StoreError",
     "StoreVersionError",
+    "StoredModel",
     "Training",
     "WorkerContext",
     "__version__",
@@ -136,6 +151,8 @@ __all__ = [
     "experiments",
     "foreign",
     "get_experiment",
+    "get_model",
+    "get_registered_model",
     "get_run",
     "hookimpl",
     "ignored_training",
@@ -152,6 +169,8 @@ __all__ = [
     "log_model",
     "log_params",
     "protect",
+    "register_model",
+    "registered_models",
     "restore_run",
     "run_here",
     "runs",
@@ -159,6 +178,7 @@ __all__ = [
     "start_run",
     "to_json",
     "training",
+    "update_model",
     "worker_context",
 ]
 

@@ -164,7 +164,7 @@ def model_formats() -> list[ModelFormat]:
     formats: list[ModelFormat] = []
     for plugin, form in _call("autotrack_model_formats"):
         with guard.protect(f"model format {getattr(form, 'name', form)!r} of plugin {plugin!r}"):
-            for method in ("name", "can_save", "cost", "save", "convert", "untrusted", "load"):
+            for method in ("name", "can_save", "cost", "save", "convert", "untrusted", "load", "export"):
                 getattr(form, method)
             formats.append(form)
     return formats

@@ -26,7 +26,7 @@ from autotrack.records import Begin
 from autotrack.run import Run, status_of
 from autotrack.series import LIMIT, SeriesRuns
 
-__all__ = ["Session", "open_backend"]
+__all__ = ["AnyBackend", "Session", "open_backend"]
 
 AnyBackend = FileBackend | MemoryBackend | NullBackend
 

@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from autotrack.backends.base import by_time, safe_path
+from autotrack.backends.base import RunLog, safe_path
 from autotrack.backends.file import FileBackend, copy_file
-from autotrack.backends.file_source import open_plain_file
-from autotrack.backends.journal import JournalWriter, read_journal
+from autotrack.backends.journal import JournalWriter
+from autotrack.backends.journal_folder import open_plain_file, read_folder
 from autotrack.backends.registry import (
     HistoryEntry,
     RegisteredModel,
@@ -162,19 +162,10 @@ class FileRegistry:
         return version
 
     def _history(self, name: str, problems: list[str]) -> list[HistoryEntry]:
-        folder = self._below(name, "journal")
-        entries = []
-        for file_name in sorted(_names(folder)):
-            if file_name.endswith(".jsonl"):
-                try:
-                    with open_plain_file(folder / file_name) as file:
-                        found, damage, _ = read_journal(file_name, file.read(), name)
-                except OSError as error:
-                    problems.append(f"{file_name}: {error.strerror}")
-                    continue
-                entries += found
-                problems += damage
-        changes = [(entry.time, entry.record) for entry in by_time(entries)]
+        log = RunLog(name)
+        read_folder(self._below(name, "journal"), log)
+        problems += log.damage
+        changes = [(entry.time, entry.record) for entry in log.entries]
         return [HistoryEntry(time, change) for time, change in changes if isinstance(change, RegistryChange)]
 
 

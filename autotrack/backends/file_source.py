@@ -18,7 +18,7 @@ from autotrack.backends.liveness import is_alive
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
 from autotrack.records import FORMAT_VERSION, Record, Removed, Restored
 
-__all__ = ["FileSource", "open_plain_file", "read_description"]
+__all__ = ["FileSource", "read_description"]
 
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 
@@ -61,16 +61,20 @@ class FileSource(RunSource):
 
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file; see the contract."""
+        try:
+            return open_plain_file(self.path(run_id, path))
+        except NotADirectoryError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+
+    def path(self, run_id: str, path: str) -> Path:
+        """Where a stored file lies, if it is there; errors as for ``open``."""
         if not _RUN_ID.fullmatch(run_id):
             raise RunNotFound(f"{run_id!r} is no run id")
         folder = (self._runs / run_id).resolve()
         target = folder / safe_path(path)
         if not target.parent.resolve().is_relative_to(folder):
             raise ArtifactPathError(f"{path!r} leads out of the run's folder")
-        try:
-            return open_plain_file(target)
-        except NotADirectoryError:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        return target
 
     def edit(self, run_id: str, records: Sequence[Record]) -> None:
         """Add records; see the contract."""

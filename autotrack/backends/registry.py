@@ -37,7 +37,7 @@ class HistoryEntry(NamedTuple):
     change: RegistryChange
 
 
-@dataclass
+@dataclass(repr=False)
 class ModelVersion:
     """One version of a registered model.
 
@@ -55,8 +55,11 @@ class ModelVersion:
     tags: dict[str, str] = field(default_factory=dict)
     description: str = ""
 
+    def __repr__(self) -> str:
+        return f"<ModelVersion models:/{self.name}/{self.version.n}: {', '.join(self.aliases) or 'no alias'}>"
 
-@dataclass
+
+@dataclass(repr=False)
 class RegisteredModel:
     """A registered model, as it stands.
 
@@ -77,6 +80,10 @@ class RegisteredModel:
     description: str = ""
     history: list[HistoryEntry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        aliases = "".join(f", {alias} → {number}" for alias, number in sorted(self.aliases.items()))
+        return f"<RegisteredModel {self.name}: {len(self.versions)} versions{aliases}>"
 
     def version(self, which: str) -> ModelVersion:
         """The version that a number, ``latest`` or an alias means.

@@ -17,6 +17,7 @@ from autotrack.cli.experiments import experiments
 from autotrack.cli.export import export
 from autotrack.cli.init import init
 from autotrack.cli.ls import ls
+from autotrack.cli.models import models
 from autotrack.cli.plugins import plugins_command
 from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
@@ -33,7 +34,7 @@ def group() -> None:
 
 
 for _command in (
-    ls, show, diff, best, export, edit, experiments, rm, restore, init, plugins_command, doctor, demo,
+    ls, show, diff, best, export, edit, experiments, rm, restore, models, init, plugins_command, doctor, demo,
     sync_command,
 ):  # fmt: skip
     group.add_command(_command)

@@ -2,17 +2,31 @@
 
 from autotrack.models.budget import Allowance, Policy
 from autotrack.models.conversion import convert_later
-from autotrack.models.formats import ModelFormat, Saved, check_name, format_for, load, register_format, requirements
+from autotrack.models.formats import (
+    Exported,
+    ModelFormat,
+    Saved,
+    check_name,
+    format_for,
+    known_format,
+    load,
+    register_format,
+    requirements,
+    vouched,
+)
 
 __all__ = [
     "Allowance",
+    "Exported",
     "ModelFormat",
     "Policy",
     "Saved",
     "check_name",
     "convert_later",
     "format_for",
+    "known_format",
     "load",
     "register_format",
     "requirements",
+    "vouched",
 ]

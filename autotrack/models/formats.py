@@ -11,7 +11,18 @@ from typing import Any, NamedTuple, Protocol
 from autotrack.backends.base import safe_path
 from autotrack.errors import ArtifactPathError, ModelError, ModelNotTrusted
 
-__all__ = ["ModelFormat", "Saved", "check_name", "format_for", "load", "register_format", "requirements"]
+__all__ = [
+    "Exported",
+    "ModelFormat",
+    "Saved",
+    "check_name",
+    "format_for",
+    "known_format",
+    "load",
+    "register_format",
+    "requirements",
+    "vouched",
+]
 
 Trusted = Collection[str] | bool | None
 
@@ -31,6 +42,18 @@ class Saved(NamedTuple):
     convert_to: str = ""
     stays: str = ""
     cls: str = ""
+
+
+class Exported(NamedTuple):
+    """What a format gives to a folder that needs no autotrack.
+
+    ``code`` is its load.py: a function ``load(folder)``. ``flavors`` are those of MLflow's MLmodel, empty where MLflow
+    cannot load it. Where a flavor names ``code`` as its loader module, ``module`` is the name that it has there.
+    """
+
+    code: str
+    flavors: dict[str, dict[str, Any]]
+    module: str = ""
 
 
 def requirements(saved: Saved) -> bytes:
@@ -79,6 +102,10 @@ class ModelFormat(Protocol):
         """The model. Only types on our shipped list and in ``trusted`` may be made."""
         ...
 
+    def export(self, data: bytes, file: str) -> Exported:
+        """How such a file, called ``file``, is loaded where autotrack is not; all its types are vouched for."""
+        ...
+
 
 _formats: dict[str, ModelFormat] = {}
 
@@ -109,11 +136,11 @@ def check_name(name: str) -> None:
         raise ArtifactPathError(f"{name!r} cannot be a model's name: it must be one part, without a leading dot")
 
 
-def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
-    """The model in ``data``, which the run says is of format ``form``.
+def vouched(data: bytes, form: str, trusted: Trusted, what: str) -> list[str]:
+    """The names of types in ``data`` that nobody but the caller vouches for, once he did.
 
     Args:
-        data: Content of the file.
+        data: Content of a file that the run says is of format ``form``.
         form: Name of the format.
         trusted: Type names that the caller vouches for; True for the whole file, code and all; None for nothing.
         what: The model in words, for messages.
@@ -129,13 +156,8 @@ def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
                 "pass trusted=True.",
                 ("pickle",),
             )
-        return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
-    reader = _formats.get(form)
-    if reader is None:
-        raise ModelError(
-            f"{what} is of format {form!r}, which no installed plugin reads; `autotrack plugins` lists them"
-        )
-    needed = reader.untrusted(data)
+        return []
+    needed = known_format(form, what).untrusted(data)
     missing = [] if trusted is True else [name for name in needed if name not in (trusted or ())]
     if missing:
         raise ModelNotTrusted(
@@ -143,4 +165,25 @@ def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
             f"trusted={missing!r}.",
             tuple(missing),
         )
-    return reader.load(data, needed)
+    return needed
+
+
+def known_format(form: str, what: str) -> ModelFormat:
+    """A format by its name.
+
+    Raises:
+        ModelError: No installed plugin reads it.
+    """
+    if form not in _formats:
+        raise ModelError(
+            f"{what} is of format {form!r}, which no installed plugin reads; `autotrack plugins` lists them"
+        )
+    return _formats[form]
+
+
+def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
+    """The model in ``data``; arguments and errors as for ``vouched``."""
+    needed = vouched(data, form, trusted, what)
+    if form == "pickle":
+        return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
+    return known_format(form, what).load(data, needed)

@@ -6,6 +6,7 @@ the training process.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import io
 import itertools
@@ -26,6 +27,29 @@ _SECONDS_PER_VALUE = 0.15e-6  # text and numbers
 _SECONDS_PER_FILE = 0.2e-3
 _MAX_OBJECTS = 20_000
 _SAMPLE = 100  # so many items of a container stand for all of them
+
+
+_MAX_UNPACKED = 1_000_000_000
+_MAX_RATIO = 100
+"""A file that unpacks to more bytes than both allow is refused: its content could be made to fill the memory."""
+
+_LOAD = '''\
+"""Load the model of this folder. Needs skops and scikit-learn, see requirements.txt; autotrack is not needed."""
+
+from pathlib import Path
+
+import skops.io
+
+TRUSTED = {trusted!r}
+
+
+def load(folder=Path(__file__).parent):
+    return skops.io.load(Path(folder) / {file!r}, trusted=TRUSTED)
+
+
+if __name__ == "__main__":
+    print(load())
+'''
 
 
 class SkopsFormat:
@@ -63,6 +87,7 @@ class SkopsFormat:
         try:
             model = _Installed(io.BytesIO(data)).load()  # written by the process that sent us, checked by its sha256
             safe = skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED)
+            _refuse_bomb(safe)
             return autotrack.Saved(safe, ".skops", self.name, _requires(model))
         except autotrack.ModelError:
             raise
@@ -82,6 +107,21 @@ class SkopsFormat:
             return skops.io.load(io.BytesIO(data), trusted=sorted(vouched))
         except Exception as error:
             raise autotrack.ModelError(f"skops cannot load the file ({type(error).__name__}: {error})") from error
+
+    def export(self, data: bytes, file: str) -> autotrack.Exported:
+        """The same file; what its loaders must trust is written beside it, MLflow's own flavor among them."""
+        trusted = sorted(_unknown_to_skops(data))
+        flavors: dict[str, dict[str, Any]] = {
+            "python_function": {"loader_module": "mlflow.sklearn", "model_path": file, "predict_fn": "predict"},
+            "sklearn": {
+                "pickled_model": file,
+                "serialization_format": "skops",
+                "skops_trusted_types": trusted,
+                "sklearn_version": importlib.metadata.version("scikit-learn"),
+                "code": None,
+            },
+        }
+        return autotrack.Exported(_LOAD.format(trusted=trusted, file=file), flavors)
 
 
 class _Installed(pickle.Unpickler):
@@ -107,6 +147,7 @@ def _is_installed(origin: str) -> bool:
 
 def _unknown_to_skops(data: bytes) -> set[str]:
     """Names in a file that skops does not trust by itself."""
+    _refuse_bomb(data)
     import skops.io  # noqa: PLC0415
 
     try:
@@ -115,12 +156,29 @@ def _unknown_to_skops(data: bytes) -> set[str]:
         raise autotrack.ModelError(f"this is no file of skops ({type(error).__name__}: {error})") from error
 
 
+def _refuse_bomb(data: bytes) -> None:
+    """Raise ModelError where a file would unpack to far more than it is: what it says is the most that it gives."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            size = sum(entry.file_size for entry in file.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise autotrack.ModelError(f"this is no file of skops ({error})") from error
+    if size > max(_MAX_UNPACKED, _MAX_RATIO * len(data)):
+        raise autotrack.ModelError(
+            f"the file of {len(data) / 1e6:.3g} MB would unpack to {size / 1e9:.3g} GB, as a zip bomb does: it is not "
+            "opened. If you know that it is what you saved, open it by skops.io.load."
+        )
+
+
+_DISTRIBUTIONS = {"imblearn": "imbalanced-learn"}  # where it is not the name that one imports
+
+
 def _requires(model: Any) -> dict[str, str]:
     """Versions of the distributions that the estimator needs."""
     requires = {"scikit-learn": str(sys.modules["sklearn"].__version__)}
     package = type(model).__module__.partition(".")[0]
     if package not in ("sklearn", "__main__") and hasattr(sys.modules.get(package), "__version__"):
-        requires[package] = str(sys.modules[package].__version__)
+        requires[_DISTRIBUTIONS.get(package, package)] = str(sys.modules[package].__version__)
     return requires
 
 

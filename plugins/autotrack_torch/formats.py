@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 import autotrack
+from autotrack_torch.export import exported
 from autotrack_torch.snapshot import Snapshot, snapshot_of
 from autotrack_torch.trusted import TRUSTED
 
@@ -21,6 +22,8 @@ __all__ = ["SafetensorsFormat"]
 
 _SECONDS_PER_BYTE = 1 / 1.5e9  # into fresh memory; the file is written on another thread
 _SECONDS_PER_TENSOR = 10e-6
+_MAX_BYTES = 100_000_000
+_MAX_RATIO = 10  # float64 that was kept in eight bits, and some
 _KEY = "autotrack"
 _logger = logging.getLogger("autotrack")
 
@@ -75,8 +78,12 @@ class SafetensorsFormat:
         description = _description(data)
         aliases: dict[str, str] = autotrack.foreign(dict, description.get("aliases", {}))[0] or {}
         tensors |= {alias: tensors[name] for alias, name in aliases.items() if name in tensors}
+        spec = description.get("spec")
+        module = None
         with torch.random.fork_rng(devices=[]):
-            module, error = autotrack.foreign(_build, description.get("spec"), TRUSTED | set(trusted))
+            _, error = autotrack.foreign(_refuse_bomb, spec, data, len(tensors))
+            if error is None:
+                module, error = autotrack.foreign(_build, spec, TRUSTED | set(trusted))
         if error is None and module is not None:
             _, error = autotrack.foreign(_fill, module, tensors, description.get("missing", []))
         if error is not None:
@@ -86,6 +93,10 @@ class SafetensorsFormat:
         if assumed:
             _logger.warning("not recorded, taken to be at their default: %s", ", ".join(assumed))
         return module
+
+    def export(self, data: bytes, file: str) -> autotrack.Exported:
+        """The same file, with a loader that builds the module."""
+        return exported(data, file, _description(data))
 
 
 def _description(data: bytes) -> dict[str, Any]:
@@ -122,6 +133,29 @@ def _can_be_found(name: str) -> bool:
         return hasattr(sys.modules[module], attribute)
     spec, _ = autotrack.foreign(importlib.util.find_spec, module.partition(".")[0])
     return spec is not None and bool(module)
+
+
+def _refuse_bomb(spec: Any, data: bytes, tensors: int) -> None:
+    """Raise ModelError where layers would be far larger than what the file has for them: a file is not believed.
+
+    Layers of torch alone are measured, and without memory; a class of the user's is built once and not looked at.
+    """
+    if not isinstance(spec, dict) or spec.get("class") not in TRUSTED:
+        return
+    for child in dict(spec.get("children") or {}).values():
+        _refuse_bomb(child, data, tensors)
+    arguments = spec.get("arguments", {})
+    layers = max((value for key, value in arguments.items() if "num" in key and "layers" in key), default=0)
+    if layers > tensors:
+        raise autotrack.ModelError(f"the file has {tensors} tensors, and its description asks for {layers} layers")
+    if "children" not in spec:
+        with sys.modules["torch"].device("meta"):
+            layer = _build(spec, TRUSTED)
+        size = sum(part.numel() * part.element_size() for part in (*layer.parameters(), *layer.buffers()))
+        if size > _MAX_BYTES + _MAX_RATIO * len(data):
+            raise autotrack.ModelError(
+                f"its description asks for a {spec['class']} of {size / 1e9:.3g} GB, and the file has {len(data)} bytes"
+            )
 
 
 def _build(spec: Any, allowed: frozenset[str] | set[str]) -> Any:

@@ -41,6 +41,18 @@ def test_a_skops_file_that_calls_itself_a_pickle_is_not_opened(tracked, recorded
         autotrack.load_model(recorded.id)
 
 
+def test_a_zip_bomb_is_not_unpacked(tracked, recorded):
+    """2 GB by its own words, which are the most that it gives; what is in it is not looked at."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("schema.json", bytes(1_000_000))
+        file.infolist()[0].file_size = 2_000_000_000
+    plant(tracked, recorded, packed.getvalue(), form="skops")
+    for trusted in (None, True):
+        with pytest.raises(autotrack.ModelError, match=r"would unpack to 2 GB, as a zip bomb does: it is not opened"):
+            autotrack.load_model(recorded.id, trusted=trusted)
+
+
 def test_an_unknown_format_is_named(tracked, recorded):
     plant(tracked, recorded, b"abc", form="onnx")
     with pytest.raises(autotrack.ModelError, match="'onnx'"):

@@ -218,6 +218,30 @@ def test_a_file_is_not_believed(caplog):
         assert list(form.load(made(odd), form.untrusted(made(odd)))) == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("linear.Linear", {"in_features": 1_000_000, "out_features": 1_000_000}, "Linear of 4e+03 GB"),
+        ("transformer.Transformer", {"num_encoder_layers": 10**12}, "asks for 1000000000000 layers"),
+        ("rnn.LSTM", {"input_size": 1, "hidden_size": 1, "num_layers": 10**12}, "asks for 1000000000000 layers"),
+    ],
+    ids=["a huge layer", "many layers", "many layers of a recurrent one"],
+)
+def test_a_small_file_builds_no_huge_module(caplog, name, arguments, words):
+    import json
+
+    import safetensors.torch
+
+    inner = {"class": f"torch.nn.modules.{name}", "arguments": arguments}
+    spec = {"class": "torch.nn.modules.container.Sequential", "children": {"0": inner}}
+    data = safetensors.torch.save({"a": torch.ones(1)}, {"autotrack": json.dumps({"spec": spec})})
+    form = SafetensorsFormat()
+    assert form.untrusted(data) == []
+    with caplog.at_level(logging.WARNING):
+        assert list(form.load(data, [])) == ["a"]
+    assert words in caplog.text
+
+
 def test_log_model(tracked):
     with autotrack.start_run() as run:
         run.log_model(nn.Linear(2, 1), "layer")

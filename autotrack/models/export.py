@@ -1,0 +1,105 @@
+"""A model as a folder that needs no autotrack: its file, load.py, requirements.txt, model.json, MLflow's MLmodel."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from autotrack.models.formats import Exported
+from autotrack.records import Model
+
+__all__ = ["export_files", "mlflow_schema", "pickle_export"]
+
+_TYPES = {  # MLflow's names of the types of columns
+    "bool": "boolean", "boolean": "boolean", "int8": "integer", "int16": "integer", "int32": "integer",
+    "uint8": "integer", "uint16": "integer", "int64": "long", "uint32": "long", "float16": "float", "float32": "float",
+    "float64": "double", "object": "string", "str": "string", "string": "string",
+    "datetime64[ns]": "datetime", "datetime64[us]": "datetime",
+}  # fmt: skip
+
+_PICKLE = '''\
+"""Load the model of this folder. It is a pickle: opening it runs whatever code is in it. autotrack is not needed."""
+
+import pickle
+from pathlib import Path
+
+
+def load(folder=Path(__file__).parent):
+    with (Path(folder) / {file!r}).open("rb") as file:
+        return pickle.load(file)
+
+
+def _load_pyfunc(path):  # for mlflow.pyfunc.load_model
+    return load(path)
+
+
+if __name__ == "__main__":
+    print(load())
+'''
+
+
+def pickle_export(file: str, sha256: str) -> Exported:
+    """How a pickle is exported: with a loader of its own, for MLflow as well."""
+    module = f"load_{sha256[:12]}"
+    flavors = {"python_function": {"loader_module": module, "code": "code"}}
+    return Exported(_PICKLE.format(file=file), flavors, module)
+
+
+def export_files(
+    data: bytes, file: str, record: Model, exported: Exported, facts: Mapping[str, Any], beside: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Content of the folder, by POSIX path.
+
+    Args:
+        data: The model's file.
+        file: Its name.
+        record: What was recorded of it.
+        exported: What its format says.
+        facts: All that is known of it, for model.json.
+        beside: Files that lie beside it in the store.
+    """
+    requires = "".join(f"{name}=={version.partition('+')[0]}\n" for name, version in sorted(record.requires.items()))
+    files = {"requirements.txt": requires.encode(), **beside, file: data, "load.py": exported.code.encode()}
+    files["model.json"] = json.dumps(facts, indent=2).encode() + b"\n"
+    if exported.module:  # MLflow imports it by name: two models in one process need two names
+        files[f"code/{exported.module}.py"] = exported.code.encode()
+    if exported.flavors:
+        files["MLmodel"] = json.dumps(_mlmodel(record, exported), indent=2).encode() + b"\n"
+    return files
+
+
+def _mlmodel(record: Model, exported: Exported) -> dict[str, Any]:
+    """MLflow's description of a model: YAML, of which JSON is a part."""
+    flavors = {name: dict(content) for name, content in exported.flavors.items()}
+    if "python_function" in flavors:
+        flavors["python_function"]["python_version"] = platform.python_version()
+    content: dict[str, Any] = {
+        "flavors": flavors,
+        "model_size_bytes": record.size,
+        "utc_time_created": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+    }
+    inputs, outputs = (mlflow_schema(record.signature.get(half)) for half in ("inputs", "outputs"))
+    if inputs:
+        content["signature"] = {"inputs": inputs, "outputs": outputs, "params": None}
+    return content
+
+
+def mlflow_schema(half: Any) -> str | None:
+    """Inputs or outputs of a signature as MLflow writes them; None where it has no words for them."""
+    if not isinstance(half, Mapping):
+        return None
+    if "columns" in half:
+        types = [_TYPES.get(str(dtype)) for dtype in half.get("dtypes", ())]
+        names = half["columns"]
+        if len(types) != len(names) or None in types or not all(isinstance(name, str) for name in names):
+            return None
+        columns = zip(names, types, strict=True)
+        return json.dumps([{"type": kind, "name": name, "required": True} for name, kind in columns])
+    dtype, shape = half.get("dtype"), half.get("shape")
+    if not shape or _TYPES.get(str(dtype)) in (None, "string", "datetime"):
+        return None
+    sizes = [-1 if size is None else size for size in shape]
+    return json.dumps([{"type": "tensor", "tensor-spec": {"dtype": str(dtype), "shape": sizes}}])
