@@ -39,3 +39,14 @@ def test_an_old_pickle_is_refused_at_once(script: Callable, tmp_path: Path):
     with pytest.raises(autotrack.ModelNotTrusted):
         autotrack.load_model("@last", store=store)
     assert time.monotonic() - started < 15
+
+
+def test_a_class_that_is_not_here_is_named(script: Callable, tmp_path: Path):
+    """A pickle of a class of the training script opens where that class is, and nowhere else."""
+    mine = "from sklearn.linear_model import LinearRegression\nclass Mine(LinearRegression): pass\n"
+    script("import autotrack\nautotrack.enable()\n" + mine + "Mine().fit([[0.0], [1.0]], [5.5, 6.5])\n")
+    store = tmp_path / ".autotrack"
+    with pytest.raises(autotrack.ModelError, match=r"Mine.*define or import it there first"):
+        autotrack.load_model("@last", trusted=True, store=store)
+    load = f"import autotrack\nprint(autotrack.load_model('@last', trusted=True, store={str(store)!r}).intercept_)\n"
+    assert float(script(mine + load).stdout) == pytest.approx(5.5)

@@ -152,9 +152,8 @@ def test_a_store_that_cannot_be_written_says_so(tracked):
         autotrack.register_model(run_id, "slopes")
 
 
-def test_the_store_in_memory_registers_too():
+def test_the_store_in_memory_registers_too(tracked):
     autotrack.enable(store="memory://", models="auto")
     run_id = log_toy(5.0)
     assert autotrack.register_model(run_id, "slopes", "champion") == 1
     assert autotrack.load_model("models:/slopes@champion").slope == 5.0
-    autotrack.disable()

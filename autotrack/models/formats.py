@@ -185,5 +185,11 @@ def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
     """The model in ``data``; arguments and errors as for ``vouched``."""
     needed = vouched(data, form, trusted, what)
     if form == "pickle":
-        return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
+        try:
+            return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
+        except (AttributeError, ImportError) as error:
+            raise ModelError(
+                f"{what} cannot be opened here: {error}. Its class is looked up where it was when the model was saved: "
+                "define or import it there first."
+            ) from error
     return known_format(form, what).load(data, needed)
