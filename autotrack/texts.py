@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-__all__ = ["ago", "number", "printable", "seconds", "short_name"]
+__all__ = ["ago", "number", "printable", "seconds", "short_name", "size"]
 
 
 def printable(text: object, width: int = 200) -> str:
@@ -49,3 +49,13 @@ def short_name(name: str, width: int) -> str:
     """A run's name in so many characters. What is left out is in the middle: the end tells runs apart."""
     text = printable(name)
     return text if len(text) <= width else f"{text[: width - 8]}…{text[-7:]}"
+
+
+def size(count: int) -> str:
+    """Bytes in words a person reads at once."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            return f"{value:.3g} {unit}" if unit != "bytes" else f"{count} bytes"
+        value /= 1000
+    return f"{value:,.3g} TB"

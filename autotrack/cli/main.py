@@ -12,9 +12,11 @@ from autotrack.cli.best import best
 from autotrack.cli.demo import demo
 from autotrack.cli.diff import diff
 from autotrack.cli.doctor import doctor
+from autotrack.cli.du import du
 from autotrack.cli.edit import edit
 from autotrack.cli.experiments import experiments
 from autotrack.cli.export import export
+from autotrack.cli.gc import gc
 from autotrack.cli.init import init
 from autotrack.cli.ls import ls
 from autotrack.cli.models import models
@@ -22,6 +24,7 @@ from autotrack.cli.plugins import plugins_command
 from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
 from autotrack.cli.sync import sync_command
+from autotrack.cli.verify import verify
 from autotrack.display import printable
 
 __all__ = ["main"]
@@ -34,8 +37,8 @@ def group() -> None:
 
 
 for _command in (
-    ls, show, diff, best, export, edit, experiments, rm, restore, models, init, plugins_command, doctor, demo,
-    sync_command,
+    ls, show, diff, best, export, edit, experiments, rm, restore, gc, du, verify, models, init, plugins_command,
+    doctor, demo, sync_command,
 ):  # fmt: skip
     group.add_command(_command)
 

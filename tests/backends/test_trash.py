@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from autotrack.backends import trash
 from autotrack.backends.file import FileBackend
 from autotrack.reader import list_runs, read_run
 from autotrack.records import Begin, Metrics
+from tests.backends.dying import killed
 
 
 @pytest.fixture
@@ -98,51 +96,6 @@ def test_what_is_deleted_for_good_follows_no_link(source, tmp_path: Path):
     trash.delete(source.root, run.id)
     assert os.listdir(source.root / "trash") == []
     assert os.listdir(tmp_path / "elsewhere") == ["precious"]
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from autotrack.backends import journal
-from autotrack.backends.file_source import FileSource
-from autotrack.backends import trash
-
-verb, moment, count, root, run_id = sys.argv[1:]
-left = int(count)
-
-def dies(function, before):
-    def call(*arguments, **more):
-        global left
-        left -= 1
-        if before and not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = function(*arguments, **more)
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return call
-
-for name in ("rename", "mkdir", "write", "unlink", "rmdir"):
-    setattr(os, name, dies(getattr(os, name), moment == "before"))
-source = FileSource(Path(root))
-if verb == "remove":
-    source.remove(run_id)
-elif verb == "restore":
-    source.restore(run_id)
-else:
-    trash.delete(Path(root), run_id)
-print("done")
-"""
-
-
-def killed(verb: str, moment: str, count: int, root: Path, run_id: str) -> bool:
-    """Whether the process died at its ``count``-th step; False where it had fewer."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, verb, moment, str(count), str(root), run_id],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
