@@ -25,6 +25,7 @@ from autotrack.cli.rm import restore, rm
 from autotrack.cli.show import show
 from autotrack.cli.sync import sync_command
 from autotrack.cli.verify import verify
+from autotrack.cli.watch import watch
 from autotrack.display import printable
 
 __all__ = ["main"]
@@ -37,7 +38,7 @@ def group() -> None:
 
 
 for _command in (
-    ls, show, diff, best, export, edit, experiments, rm, restore, gc, du, verify, models, init, plugins_command,
+    ls, show, diff, best, watch, export, edit, experiments, rm, restore, gc, du, verify, models, init, plugins_command,
     doctor, demo, sync_command,
 ):  # fmt: skip
     group.add_command(_command)
