@@ -6,10 +6,9 @@ import math
 import re
 
 import click
-from rich.console import Console
 
 import autotrack
-from autotrack.cli.options import as_json, emit, json_option, screen_width, store_option
+from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
 from autotrack.columns import usual_columns
 from autotrack.display import printable, runs_table
 
@@ -52,8 +51,7 @@ def best(
     if to_json:
         emit([as_json(run) for run in shown])
         return
-    screen = Console(highlight=False, width=screen_width())
-    screen.print(runs_table(shown, screen.width, usual_columns(shown, screen.width, metric)))
+    print_table(lambda width: runs_table(shown, width, usual_columns(shown, width, metric)))
     said = "lowest" if lowest else "highest"
     click.echo(
         f"The {said} {printable(metric)} of {len(scored):,} runs; all about the best: "

@@ -11,7 +11,7 @@ from rich.text import Text
 
 import autotrack
 from autotrack import values
-from autotrack.cli.options import emit, json_option, screen_width, store_option
+from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.comparison import MISSING, Difference, compare_runs
 from autotrack.display import printable, short_name
 from autotrack.reader import RunRecord
@@ -42,24 +42,28 @@ def diff(one: str, other: str, store: str | None, to_json: bool) -> None:
             }
         )
     elif found:
-        screen = Console(highlight=False, width=screen_width())
-        _show(screen, left, right, found)
+        if found.sections:
+            print_table(lambda width: _table(width, left, right, found))
+        _print_code(found)
     else:
         click.echo("They differ in nothing that was recorded but their times.", err=True)
 
 
-def _show(screen: Console, left: RunRecord, right: RunRecord, found: Difference) -> None:
+def _table(width: int, left: RunRecord, right: RunRecord, found: Difference) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    room = max(10, (min(screen.width, 200) - 24) // 2)
+    room = max(10, (min(width, 200) - 24) // 2)
     for run in (left, right):
         table.add_column(Text(short_name(run.name, 40)), max_width=room, overflow="fold")
     for section, pairs in found.sections.items():
         table.add_row(Text(printable(section), style="bold"))
         for key, pair in pairs.items():
             table.add_row(Text("  " + printable(key, 60)), *(_cell(value) for value in pair))
-    if found.sections:
-        screen.print(table)
+    return table
+
+
+def _print_code(found: Difference) -> None:
+    screen = Console(highlight=False)
     for text in found.code.values():
         screen.print()
         for line in text.splitlines():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import autotrack
 from autotrack import texts, upkeep
-from autotrack.cli.options import emit, json_option, screen_width, store_option
+from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import printable, short_name
 
 __all__ = ["du"]
@@ -40,4 +39,4 @@ def du(limit: int, store: str | None, to_json: bool) -> None:
         except autotrack.RunNotFound:  # no run, or removed meanwhile
             name = ""
         table.add_row(texts.size(size), Text(f"{printable(run_id)}  {name}"))
-    Console(highlight=False, width=screen_width()).print(table)
+    print_table(lambda _: table)

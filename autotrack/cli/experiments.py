@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import autotrack
 from autotrack.cli.edit import parse_tags
-from autotrack.cli.options import emit, json_option, screen_width, store_option
+from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import ago, printable
 
 __all__ = ["experiments"]
@@ -54,7 +53,7 @@ def ls(everything: bool, store: str | None, to_json: bool) -> None:
             "" if experiment.last is None else ago(experiment.last),
             Text(printable(" ".join(filter(None, words)), 1000)),
         )
-    Console(highlight=False, width=screen_width()).print(table)
+    print_table(lambda _: table)
 
 
 @experiments.command()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from autotrack import texts, upkeep
-from autotrack.cli.options import emit, json_option, screen_width, store_option
+from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import printable
 
 __all__ = ["gc"]
@@ -48,7 +47,7 @@ def gc(dry_run: bool, keep: float, store: str | None, to_json: bool) -> None:
         for one in found:
             age = texts.seconds(one.age) if one.age < _DAY else f"{one.age / _DAY:.0f} d"
             table.add_row(one.kind, texts.size(one.size), age, Text(printable(one.path, 1000)))
-        Console(highlight=False, width=screen_width()).print(table)
+        print_table(lambda _: table)
     total = texts.size(sum(one.size for one in found))
     if not found:
         click.echo("There is nothing to clear away.", err=True)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import click
-from rich.console import Console
 
 import autotrack
-from autotrack.cli.options import as_json, emit, json_option, screen_width, store_option
+from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
 from autotrack.columns import chosen_columns
 from autotrack.display import runs_table
 from autotrack.reader import RunRecord
@@ -43,8 +42,7 @@ def ls(
     elif runs:
         shown = list(_with_children(runs) if children else runs)
         chosen = None if columns is None else chosen_columns(shown, columns)
-        screen = Console(highlight=False, width=screen_width())
-        screen.print(runs_table(shown, screen.width, chosen))
+        print_table(lambda width: runs_table(shown, width, chosen))
     elif filter or experiment:
         click.echo("No run meets that.", err=True)
     else:

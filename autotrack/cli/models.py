@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import autotrack
 from autotrack import values
-from autotrack.cli.options import emit, json_option, screen_width, store_option
+from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import ago, printable
 
 __all__ = ["models"]
@@ -158,7 +157,7 @@ def _table(header: list[str], rows: list[list[str]]) -> None:
         table.add_column(printable(name), overflow="fold")
     for row in rows:
         table.add_row(*[Text(printable(cell)) for cell in row])
-    Console(highlight=False, width=screen_width()).print(table)
+    print_table(lambda _: table)
 
 
 def _lines(lines: Mapping[str, str]) -> None:

@@ -7,15 +7,17 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 import msgspec
+from rich.console import Console, RenderableType
 
 from autotrack import values
 from autotrack.reader import RunRecord
 
-__all__ = ["as_json", "emit", "json_option", "screen_width", "store_option"]
+__all__ = ["as_json", "emit", "json_option", "print_table", "screen_width", "store_option"]
 
 store_option = click.option("--store", metavar="DIR", help="The store to read. Default: the one found from here.")
 json_option = click.option("--json", "to_json", is_flag=True, help="Print JSON for programs.")
@@ -52,3 +54,14 @@ def emit(content: Any) -> None:
 def screen_width() -> int | None:
     """Columns that a table may have: the terminal's (None: rich finds out); where there is none, all that it needs."""
     return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 10_000
+
+
+def print_table(make: Callable[[int], RenderableType]) -> None:
+    """Print what ``make`` makes for so many columns; without blanks at the ends of lines where it is piped."""
+    screen = Console(highlight=False, width=screen_width())
+    if screen.is_terminal:
+        screen.print(make(screen.width))
+        return
+    with screen.capture() as page:
+        screen.print(make(screen.width))
+    click.echo("\n".join(line.rstrip() for line in page.get().splitlines()))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 
 import autotrack
 from autotrack import keeping
-from autotrack.cli.options import as_json, emit, json_option, screen_width, store_option
+from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
 from autotrack.display import printable, runs_table
 
 __all__ = ["restore", "rm"]
@@ -54,8 +53,7 @@ def restore(runs: tuple[str, ...], store: str | None, to_json: bool) -> None:
         if to_json:
             emit([as_json(record) for record in trash])
         elif trash:
-            screen = Console(highlight=False, width=screen_width())
-            screen.print(runs_table(trash, screen.width))
+            print_table(lambda width: runs_table(trash, width))
             click.echo("`autotrack restore RUN` brings one back.", err=True)
         else:
             click.echo("The trash is empty.", err=True)

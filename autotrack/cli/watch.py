@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 import autotrack
-from autotrack.cli.options import as_json, emit, json_option, screen_width, store_option
+from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
 from autotrack.cli.screens import curve_keys, list_screen, run_screen
 from autotrack.reader import RunRecord
 
@@ -100,7 +100,7 @@ def watch(run: str | None, filter: str | None, experiment: str | None, store: st
     """
     watched = Watch(filter, experiment, store, opened=autotrack.get_run(run, store=store).id if run else "")
     watched.look()
-    screen = Console(highlight=False, width=screen_width())
+    screen = Console(highlight=False)
     if to_json:
         emit(as_json(watched._run) if watched._run is not None else [as_json(one) for one in watched._runs])
     elif sys.stdin.isatty() and screen.is_terminal:
@@ -111,7 +111,7 @@ def watch(run: str | None, filter: str | None, experiment: str | None, store: st
         ):
             _loop(watched, screen, live)
     else:
-        screen.print(watched.screen(min(screen.width, 160), _ONCE))
+        print_table(lambda width: watched.screen(min(width, 160), _ONCE))
 
 
 def _loop(watched: Watch, screen: Console, live: Live) -> None:
