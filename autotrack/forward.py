@@ -19,8 +19,10 @@ from typing import BinaryIO
 from autotrack import plugins
 from autotrack.backends.base import Entry
 from autotrack.backends.file_source import FileSource
+from autotrack.backends.journal_folder import open_plain_file
 from autotrack.backends.liveness import is_alive
 from autotrack.backends.tail import JournalTail
+from autotrack.backends.trash import TRASH
 from autotrack.capture.process import readable
 from autotrack.errors import AutotrackError, RemoteError, RemoteRefused
 from autotrack.forwarder import ALL_THERE, log_of
@@ -76,7 +78,7 @@ class Forwarder:
         self._remote = remote
         self._wanted = wanted
         self._since = since
-        self._runs: dict[str, _Run | None] = {}  # None: not wanted, or done with
+        self._runs: dict[Path, _Run | None] = {}  # by folder; None: not wanted, or done with
 
     def round(self, *, send: bool = True) -> bool:
         """Send what is new in all runs; False where nothing was. Without ``send`` only count it.
@@ -85,30 +87,33 @@ class Forwarder:
             RemoteError: The server cannot be reached. What was not sent is sent by a later call.
         """
         before = self.progress.records
-        for run_id in self._source.run_ids():
-            if run_id >= self._since and self._runs.setdefault(run_id, _Run(self._source, run_id)) is not None:
-                self._step(run_id, send)
+        trash = self._source.removed()
+        for source, parent in ((self._source, "runs"), (trash, "trash")):
+            for run_id in source.run_ids():
+                folder = source.root / parent / run_id
+                if run_id >= self._since and self._runs.setdefault(folder, _Run(source, folder)) is not None:
+                    self._step(folder, send)
         return self.progress.records > before
 
-    def _step(self, run_id: str, send: bool) -> None:
-        run = self._runs[run_id]
+    def _step(self, folder: Path, send: bool) -> None:
+        run, run_id = self._runs[folder], folder.name
         assert run is not None
         begin = run.begin()
         if begin is None:  # it is being made, or damaged
             return
         if self._wanted is not None and not self._wanted(begin):
-            self._runs[run_id] = None
+            self._runs[folder] = None
             return
         try:
             sent = run.send(self._remote, self.progress.problems) if send else run.count(self._remote)
         except RemoteError:
-            self._runs[run_id] = _Run(self._source, run_id)  # what is on the server is asked again
+            self._runs[folder] = run.anew()  # what is on the server is asked again
             raise
         self.progress.records += sent
         if sent:
             self.progress.runs.add(run_id)
         if run.gone:
-            self._runs[run_id] = None
+            self._runs[folder] = None
         (self.progress.open.discard if run.ended or run.gone else self.progress.open.add)(run_id)
         (self.progress.converting.add if run.converting else self.progress.converting.discard)(run_id)
 
@@ -167,17 +172,21 @@ class _Run:
         converting: Models that are on their way to their safe form: child run and name.
     """
 
-    def __init__(self, source: FileSource, run_id: str) -> None:
+    def __init__(self, source: FileSource, folder: Path) -> None:
         self.ended = self.gone = False
         self.converting: set[tuple[str, str]] = set()
         self._source = source
-        self._id = run_id
-        self._folder = source.root / "runs" / run_id
+        self._folder = folder
+        self._id = folder.name
         self._tails: dict[str, JournalTail] = {}
         self._copy: RemoteRun | None = None
         self._begin: Begin | None = None
         self._start = 0.0
         self._told = 0
+
+    def anew(self) -> _Run:
+        """The same run, as if nothing had been sent."""
+        return _Run(self._source, self._folder)
 
     def begin(self) -> Begin | None:
         """Its first record, once it is there."""
@@ -227,7 +236,8 @@ class _Run:
         if self._copy is None:
             assert self._begin is not None
             self._copy = remote.run(LocalRun(self._id, self._begin, self._start, self._open_file))
-            self.gone = self._copy.removed
+            # A run in the trash is of interest only where it is to be deleted there as well.
+            self.gone = self._copy.removed or (self._folder.parent.name == TRASH and not self._copy.exists)
         return self._copy
 
     def _open_file(self, path: str) -> BinaryIO:
@@ -259,7 +269,7 @@ class _Run:
     def _keep_journals(self, copy: RemoteRun) -> None:
         for tail in self._tails.values():
             if copy.journals.get(tail.writer) != tail.offset:
-                with suppress(FileNotFoundError), tail.path.open("rb") as file:
+                with suppress(FileNotFoundError), open_plain_file(tail.path) as file:
                     copy.keep_journal(tail.writer, file, tail.offset)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from autotrack import api, config, reader
+from autotrack import api, config, plugins, reader
 from autotrack.backends.base import RunSource
 from autotrack.backends.null import NullBackend
+from autotrack.errors import StoreError
 from autotrack.filter import parse_filter, parse_order
 from autotrack.reader import RunList, RunRecord
 from autotrack.session import AnyBackend, open_backend
@@ -18,6 +19,8 @@ __all__ = ["backend_of", "get_run", "runs", "source_of"]
 def backend_of(store: str | os.PathLike[str] | None) -> AnyBackend:
     """A store; by default the one in use, else the one found from here."""
     if store is not None:
+        if config.is_remote(os.fspath(store)):
+            raise StoreError("runs can be read from a server, and are copied to it; models are registered in a folder")
         backend = open_backend(os.fspath(store))
     elif (session := api.session_in_use()) is not None:
         backend = session.backend
@@ -27,7 +30,12 @@ def backend_of(store: str | os.PathLike[str] | None) -> AnyBackend:
 
 
 def source_of(store: str | os.PathLike[str] | None) -> RunSource:
-    """The reading half of a store."""
+    """The reading half of a store.
+
+    By default of the one in use; where that is a server, of the folder from which the runs are copied to it.
+    """
+    if store is not None and config.is_remote(os.fspath(store)):
+        return plugins.check_remote(os.fspath(store)).source(os.fspath(store))
     source: RunSource = backend_of(store).source()  # type: ignore[union-attr]
     return source
 

@@ -15,10 +15,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from autotrack.backends.base import Entry
+from autotrack.backends.base import Entry, RunLog, RunSource, by_time, safe_path
+from autotrack.backends.journal import read_journal
 from autotrack.records import Begin
 
-__all__ = ["Entry", "LocalRun", "Offer", "Remote", "RemoteRun"]
+__all__ = [
+    "Entry",
+    "LocalRun",
+    "Offer",
+    "Remote",
+    "RemoteRun",
+    "RunLog",
+    "RunSource",
+    "by_time",
+    "read_journal",
+    "safe_path",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +54,17 @@ class RemoteRun(Protocol):
     """The copy of one run on the server.
 
     Attributes:
-        removed: Whether it was deleted there: nothing more is sent.
+        exists: Whether it was there when it was looked for, deleted or not.
         problems: What the server did not take, in words.
     """
 
-    removed: bool
+    exists: bool
     problems: list[str]
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was deleted, here or there: nothing more is sent."""
+        ...
 
     @property
     def journals(self) -> Mapping[str, int]:
@@ -92,9 +109,11 @@ class Offer:
         schemes: The URI schemes that it serves.
         needs: The module without which it does not work, and how that is installed; looked for, not imported.
         connect: Gives the remote of a URI, without speaking to it yet. Raises ConfigError where it makes no sense.
+        source: Gives the reading half of a URI, likewise.
     """
 
     name: str
     schemes: tuple[str, ...]
     needs: tuple[str, str]
     connect: Callable[[str], Remote]
+    source: Callable[[str], RunSource]

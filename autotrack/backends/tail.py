@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autotrack.backends.base import Entry
 from autotrack.backends.journal import run_start
+from autotrack.backends.journal_folder import open_plain_file
 from autotrack.records import FORMAT_VERSION, Head, Seal, decode
 
 __all__ = ["JournalTail"]
@@ -33,7 +34,7 @@ class JournalTail:
     def read(self, limit: int = 1 << 20) -> list[Entry]:
         """The records of the next whole lines, about ``limit`` bytes of them; none where nothing new is there.
 
-        A file that is gone gives nothing.
+        A file that is gone, or cannot be read, gives nothing.
         """
         entries: list[Entry] = []
         while self._readable and not entries:
@@ -49,15 +50,15 @@ class JournalTail:
         """Whole lines from ``offset`` on; more than ``limit`` where one is longer."""
         data = b""
         try:
-            if self.path.stat().st_size <= self.offset:
+            if self.path.stat(follow_symlinks=False).st_size <= self.offset:
                 return b""
-            with self.path.open("rb") as file:
+            with open_plain_file(self.path) as file:
                 file.seek(self.offset)
                 while block := file.read(limit):
                     data += block
                     if b"\n" in block:
                         break
-        except FileNotFoundError:
+        except OSError:
             return b""
         return data[: data.rfind(b"\n") + 1]
 
@@ -65,7 +66,8 @@ class JournalTail:
         self._lines += 1
         try:
             record = decode(line)
-        except ValueError as error:
+            later = 0.0 if record is None else record.t / 1e6
+        except (ValueError, OverflowError) as error:
             self.damage.append(f"{self.path.name}: line {self._lines} is damaged: {error}")
             return
         if isinstance(record, Head):
@@ -75,4 +77,4 @@ class JournalTail:
             if record.n != self._lines - 1 + self._shift:  # lines were joined or split
                 self._shift = record.n - (self._lines - 1)
         elif record is not None:
-            entries.append(Entry(self._start + record.t / 1e6, self.writer, self._lines + self._shift, record))
+            entries.append(Entry(self._start + later, self.writer, self._lines + self._shift, record))

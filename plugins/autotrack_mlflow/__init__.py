@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import autotrack
-from autotrack.remote import Offer, Remote
+from autotrack.remote import Offer, Remote, RunSource
 
 __all__ = ["autotrack_remotes"]
 
@@ -14,8 +14,14 @@ def _connect(uri: str) -> Remote:
     return MlflowRemote(uri)
 
 
+def _source(uri: str) -> RunSource:
+    from autotrack_mlflow.source import MlflowSource  # noqa: PLC0415
+
+    return MlflowSource(uri)
+
+
 @autotrack.hookimpl
 def autotrack_remotes() -> list[Offer]:
     """Offer the MLflow tracking server."""
     schemes = ("http", "https", "mlflow+http", "mlflow+https")
-    return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect)]
+    return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect, _source)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Done", "Experiment", "ExperimentId", "Files", "Found", "Run", "RunAnswer"]
+__all__ = ["Done", "Experiment", "ExperimentId", "Experiments", "Files", "Found", "History", "Run", "RunAnswer"]
 
 
 class Done(msgspec.Struct):
@@ -13,6 +13,7 @@ class Done(msgspec.Struct):
 
 class _Experiment(msgspec.Struct):
     experiment_id: str
+    name: str = ""
     lifecycle_stage: str = "active"
 
 
@@ -20,6 +21,13 @@ class Experiment(msgspec.Struct):
     """``experiments/get-by-name``."""
 
     experiment: _Experiment
+
+
+class Experiments(msgspec.Struct):
+    """``experiments/search``."""
+
+    experiments: list[_Experiment] = []
+    next_page_token: str = ""
 
 
 class ExperimentId(msgspec.Struct):
@@ -35,13 +43,26 @@ class _Tag(msgspec.Struct):
 
 class _Info(msgspec.Struct):
     run_id: str
+    run_name: str = ""
+    experiment_id: str = ""
+    start_time: int = 0
+    end_time: int | None = None
     artifact_uri: str = ""
     status: str = "RUNNING"
     lifecycle_stage: str = "active"
 
 
+class _Point(msgspec.Struct):
+    key: str
+    value: float | str = 0.0
+    timestamp: int = 0
+    step: int = 0
+
+
 class _Data(msgspec.Struct):
     tags: list[_Tag] = []
+    params: list[_Tag] = []
+    metrics: list[_Point] = []
 
 
 class Run(msgspec.Struct):
@@ -65,6 +86,13 @@ class Found(msgspec.Struct):
     """``runs/search``."""
 
     runs: list[Run] = []
+    next_page_token: str = ""
+
+
+class History(msgspec.Struct):
+    """``metrics/get-history``."""
+
+    metrics: list[_Point] = []
     next_page_token: str = ""
 
 

@@ -12,9 +12,16 @@ from autotrack.errors import RemoteError
 from autotrack_mlflow.answers import Files
 from autotrack_mlflow.client import Client, Rejected
 
-__all__ = ["Artifacts"]
+__all__ = ["PROXY", "Artifacts", "folder_of"]
 
-_PROXY = "mlflow-artifacts/artifacts"
+PROXY = "mlflow-artifacts/artifacts"
+
+
+def folder_of(root: str) -> str | None:
+    """Where a run's artifacts are behind the proxy; None where they are elsewhere."""
+    parts = urllib.parse.urlsplit(root)
+    folder = parts.path.strip("/")
+    return folder if parts.scheme == "mlflow-artifacts" and ".." not in folder.split("/") else None
 
 
 class Artifacts:
@@ -37,9 +44,8 @@ class Artifacts:
 
         A file that is not there any more is left out: a pickle that was turned into its safe form.
         """
-        parts = urllib.parse.urlsplit(root)
-        folder = parts.path.strip("/")
-        if parts.scheme != "mlflow-artifacts" or ".." in folder.split("/"):
+        folder = folder_of(root)
+        if folder is None:
             self._problem(f"files are not copied: the server keeps them at {root[:200]}, not behind its own address")
             return False
         try:
@@ -51,7 +57,7 @@ class Artifacts:
             file.seek(0)
             path = f"{folder}/{target}"
             try:
-                self._client.put_file(f"{_PROXY}/{urllib.parse.quote(path)}", file, size)
+                self._client.put_file(f"{PROXY}/{urllib.parse.quote(path)}", file, size)
                 found = self._size(path)
             except Rejected as error:
                 self._problem(f"file {target}: {error}")
@@ -62,7 +68,7 @@ class Artifacts:
 
     def _size(self, path: str) -> int:
         folder, _, name = path.rpartition("/")
-        listed = self._client.get(_PROXY, {"path": folder}, Files).files
+        listed = self._client.get(PROXY, {"path": folder}, Files).files
         return next((file.file_size for file in listed if file.path == name and not file.is_dir), -1)
 
     def _problem(self, text: str) -> None:

@@ -8,7 +8,7 @@ import re
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
@@ -90,12 +90,33 @@ class Client:
         """Send ``size`` bytes of a file, piece by piece."""
         self._try_often("PUT", path, file, size)
 
-    def _try_often(self, method: str, path: str, body: bytes | BinaryIO = b"", size: int | None = None) -> bytes:
+    def fetch(self, path: str, file: BinaryIO, limit: int) -> None:
+        """Write the answer to a GET into ``file``, at most ``limit`` bytes."""
+
+        def take(response: urllib3.BaseHTTPResponse) -> bytes:
+            file.seek(0)
+            file.truncate()
+            while block := response.read(1 << 20):
+                if file.write(block) and file.tell() > limit:
+                    response.close()
+                    raise urllib3.exceptions.ProtocolError(f"its answer is longer than {limit} bytes")
+            return b""
+
+        self._try_often("GET", path, take=take)
+
+    def _try_often(
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO = b"",
+        size: int | None = None,
+        take: Callable[[urllib3.BaseHTTPResponse], bytes] | None = None,
+    ) -> bytes:
         for count in range(TRIES):
             try:
                 if count and not isinstance(body, bytes):
                     body.seek(0)
-                return self._try_once(method, path, body, size)
+                return self._try_once(method, path, body, size, take)
             except (RemoteRefused, Rejected):
                 raise
             except RemoteError:
@@ -104,7 +125,14 @@ class Client:
             time.sleep(PAUSE * 2**count)
         raise AssertionError("not reached")
 
-    def _try_once(self, method: str, path: str, body: bytes | BinaryIO = b"", size: int | None = None) -> bytes:
+    def _try_once(
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO = b"",
+        size: int | None = None,
+        take: Callable[[urllib3.BaseHTTPResponse], bytes] | None = None,
+    ) -> bytes:
         kind = "application/json" if size is None else "application/octet-stream"
         headers = {**self._headers, "Content-Type": kind}
         if size is not None:
@@ -115,7 +143,7 @@ class Client:
                 preload_content=False, redirect=False, retries=False, decode_content=False,
             )  # fmt: skip
             try:
-                data = _content(response)
+                data = take(response) if take is not None and response.status == 200 else _content(response)
             finally:
                 response.drain_conn() if response.status < 300 else response.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:

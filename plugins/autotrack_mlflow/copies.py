@@ -11,7 +11,7 @@ from autotrack_mlflow.answers import Done, Experiment, ExperimentId, Found, Run,
 from autotrack_mlflow.client import Client, Rejected
 from autotrack_mlflow.mapping import OWN
 
-__all__ = ["CURSOR", "ID", "JOURNAL", "Copies", "Copy", "Experiments"]
+__all__ = ["CURSOR", "ID", "JOURNAL", "RUN", "Copies", "Copy", "Experiments", "numbers"]
 
 ID = f"{OWN}id"
 RUN = f"{OWN}run"
@@ -68,6 +68,7 @@ class Copy:
         id: Its id there.
         artifacts: Where its artifacts are, as the server says.
         status: Its status.
+        deleted: Whether it was deleted, by us or by somebody there.
         cursors: Last line of each writer that it has.
         journals: Bytes of each writer's journal that are kept there.
     """
@@ -75,6 +76,7 @@ class Copy:
     id: str
     artifacts: str
     status: str
+    deleted: bool = False
     cursors: dict[str, int] = field(default_factory=dict)
     journals: dict[str, int] = field(default_factory=dict)
 
@@ -83,11 +85,13 @@ class Copy:
         """The copy that an answer speaks of."""
         tags = run.tags()
         return cls(
-            run.info.run_id, run.info.artifact_uri, run.info.status, _numbers(tags, CURSOR), _numbers(tags, JOURNAL)
-        )
+            run.info.run_id, run.info.artifact_uri, run.info.status, run.info.lifecycle_stage != "active",
+            numbers(tags, CURSOR), numbers(tags, JOURNAL),
+        )  # fmt: skip
 
 
-def _numbers(tags: dict[str, str], prefix: str) -> dict[str, int]:
+def numbers(tags: dict[str, str], prefix: str) -> dict[str, int]:
+    """The numbers of our tags that begin so, by the rest of their names; whatever else stands there is left out."""
     return {
         name.removeprefix(prefix): int(value)
         for name, value in tags.items()
@@ -101,9 +105,6 @@ class Copies:
     Two processes may make the same one at the same time: after making one, each looks again, and of several the one
     with the smallest id counts, which both see alike. What its records are is kept with each, so that nothing is
     missing in it, whoever deleted the other.
-
-    Attributes:
-        removed: Whether somebody deleted the run there.
     """
 
     def __init__(self, client: Client, run_id: str, experiments: Experiments, experiment: str) -> None:
@@ -113,16 +114,12 @@ class Copies:
         self._name = names.experiment_name(experiment)
         self._experiment = experiments.find(self._name)
         self._copies: dict[str, Copy] = {}
-        self.removed = False
         if self._experiment:
-            found = self._search(RUN, run_id)
-            self._copies = {
-                full.removeprefix(run_id).removeprefix("."): self._one(runs) for full, runs in found.items()
-            }
-            self.removed = "" not in self._copies and any(self._deleted())
+            for full, runs in self._search(RUN, run_id, "ALL").items():
+                self._copies[full.removeprefix(run_id).removeprefix(".")] = self._one(runs)
 
     def __iter__(self) -> Iterator[Copy]:
-        return iter(self._copies.values())
+        return (copy for copy in self._copies.values() if not copy.deleted)
 
     def get(self, child: str) -> Copy | None:
         """The copy of a child run (``""``: of the run itself), where there is one."""
@@ -145,15 +142,18 @@ class Copies:
         self._copies[child] = self._one(runs)
         return self._copies[child]
 
-    def delete(self) -> None:
-        """Delete all of them."""
-        for copy in self:
-            self._client.post("mlflow/runs/delete", {"run_id": copy.id}, Done)
-        self.removed = True
+    def delete(self, child: str) -> None:
+        """Delete the copy of a child run; of the run itself (``""``) all of them."""
+        for name, copy in self._copies.items():
+            if not copy.deleted and child in ("", name):
+                self._client.post("mlflow/runs/delete", {"run_id": copy.id}, Done)
+                copy.deleted = True
+        self._copies.setdefault(child, Copy("", "", "", deleted=True))  # it need not be made
 
     def _one(self, runs: list[Run]) -> Copy:
         """Of several copies of one run the one that counts; the others are deleted."""
-        first, *others = sorted(runs, key=lambda run: run.info.run_id)
+        active = [run for run in runs if run.info.lifecycle_stage == "active"]
+        first, *others = sorted(active or runs[:1], key=lambda run: run.info.run_id)
         for other in others:
             self._client.post("mlflow/runs/delete", {"run_id": other.info.run_id}, Done)
         return Copy.of(first)
@@ -176,6 +176,3 @@ class Copies:
             if not token or token == before:
                 break
         return result
-
-    def _deleted(self) -> list[Run]:
-        return self._search(ID, self._run_id, "DELETED_ONLY").get(self._run_id, [])

@@ -19,6 +19,7 @@ from autotrack.records import (
     Points,
     Record,
     Removed,
+    Restored,
     Resumed,
     Tags,
 )
@@ -150,6 +151,10 @@ def _removed(run: Changes, now: int, record: Removed) -> None:
     run.removed = True
 
 
+def _restored(run: Changes, now: int, record: Restored) -> None:
+    run.removed = False
+
+
 def _artifact(run: Changes, now: int, record: Artifact) -> None:
     folder = f"children/{record.c}/artifacts/" if record.c else "artifacts/"
     run.files[record.path] = record.path.removeprefix(folder)
@@ -209,4 +214,5 @@ def _mapping(value: Any) -> dict[str, Any]:
 _HANDLERS: dict[type[Record], Callable[[Changes, int, Any], None]] = {
     Begin: _begin, Change: _change, Params: _params, Metrics: _metrics, Points: _points, Tags: _tags, Facts: _facts,
     Artifact: _artifact, Model: _model, End: _end, Resumed: _resumed, Removed: _removed,
+    Restored: _restored,
 }  # fmt: skip

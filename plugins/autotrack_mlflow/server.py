@@ -55,7 +55,13 @@ class MlflowRun:
         self._active = Copy("", "", "")  # that is being changed
         self.problems = self._artifacts.problems
         self._copies = Copies(client, local.id, experiments, local.begin.experiment)
-        self.removed = self._copies.removed
+        self.exists = self._copies.get("") is not None
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was deleted, here or there."""
+        top = self._copies.get("")
+        return top is not None and top.deleted
 
     @property
     def journals(self) -> Mapping[str, int]:
@@ -66,7 +72,7 @@ class MlflowRun:
     def missing(self, entry: Entry) -> bool:
         """Whether a record is not on the server yet."""
         copy = self._copies.get(entry.record.c)
-        return copy is None or entry.line > copy.cursors.get(entry.writer, 0)
+        return copy is None or (not copy.deleted and entry.line > copy.cursors.get(entry.writer, 0))
 
     def write(self, writer: str, entries: Sequence[Entry]) -> None:
         """Take the next records of one writer; see the contract."""
@@ -75,13 +81,13 @@ class MlflowRun:
             return
         last = {entry.record.c: entry.line for entry in new}
         found = changes(new)
-        if found[""].removed:
-            self._copies.delete()
-            self.removed = True
-            return
         for child, change in found.items():
-            if child in last or self._copies.get(child) is None:
+            if change.removed:
+                self._copies.delete(child)
+            elif child in last or self._copies.get(child) is None:
                 self._apply(child, change, writer, last.get(child, 0))
+            if self.removed:
+                return
 
     def _apply(self, child: str, change: Changes, writer: str, line: int) -> None:
         copy = self._copies.get(child) or self._make(child, change)
@@ -191,7 +197,7 @@ class MlflowRun:
     def lost(self, time: float) -> None:
         """The process is gone without having ended the run; see the contract."""
         for copy in self._copies:
-            if copy.status == "RUNNING" and not self.removed:
+            if copy.status == "RUNNING":
                 self._active = copy
                 self._post("update", {"status": "KILLED", "end_time": int(time * 1000)})
                 self._tags({f"{OWN}status": "killed"}, {})
