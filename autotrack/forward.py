@@ -268,8 +268,12 @@ class _Run:
 
     def _keep_journals(self, copy: RemoteRun) -> None:
         for tail in self._tails.values():
-            if copy.journals.get(tail.writer) != tail.offset:
-                with suppress(FileNotFoundError), open_plain_file(tail.path) as file:
+            if tail.offset and copy.journals.get(tail.writer) != tail.offset:
+                try:
+                    file = open_plain_file(tail.path)
+                except OSError:  # it was moved away
+                    continue
+                with file:
                     copy.keep_journal(tail.writer, file, tail.offset)
 
 

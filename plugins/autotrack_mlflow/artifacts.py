@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import BinaryIO
 
-from autotrack.errors import RemoteError
+from autotrack.errors import ArtifactPathError, RemoteError
 from autotrack_mlflow.answers import Files
 from autotrack_mlflow.client import Client, Rejected
 
@@ -51,6 +51,9 @@ class Artifacts:
         try:
             file = source()
         except FileNotFoundError:
+            return False
+        except (OSError, ArtifactPathError) as error:
+            self._problem(f"file {target}: {error}")
             return False
         with file:
             size = file.seek(0, os.SEEK_END)

@@ -164,3 +164,20 @@ def test_the_journal_is_kept_as_it_is(tracked: Path, server: str):
     for journal in (tracked / "runs" / run.id / "journal").iterdir():
         path = client(server).download_artifacts(found.info.run_id, f"autotrack/journal/{journal.name}.gz")
         assert gzip.decompress(Path(path).read_bytes()) == journal.read_bytes()
+
+
+def test_a_record_that_names_a_file_elsewhere_sends_nothing(tracked: Path, server: str):
+    from autotrack.backends.journal import JournalWriter
+    from autotrack.records import Artifact, encode
+
+    with autotrack.start_run(experiment="hostile") as run:
+        pass
+    Path("secret.txt").write_text("secret")
+    journal = JournalWriter(tracked / "runs" / run.id / "journal", run.id)
+    for path in ("artifacts/../../../../secret.txt", "/etc/passwd", "../x"):
+        journal.append(encode(Artifact(path=path, size=6, sha256="0" * 64)))
+    journal.release()
+    problems = copy(tracked, server).progress.problems
+    assert len(problems) == 3
+    (found,) = on_server(server, "hostile").values()
+    assert {file.path for file in client(server).list_artifacts(found.info.run_id)} == {"autotrack", "code"}
