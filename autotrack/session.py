@@ -193,7 +193,8 @@ class Session:
         self._announced = True
         if in_notebook() or hasattr(sys, "ps1") or (sys.stderr is not None and sys.stderr.isatty()):
             where = getattr(self.backend, "root", "memory")
-            sys.stderr.write(f"autotrack: recording to {where} (autotrack.runs() lists the runs)\n")
+            copied = "" if self.forwarder is None else f", copied to {self.settings.store}"
+            sys.stderr.write(f"autotrack: recording to {where}{copied} (autotrack.runs() lists the runs)\n")
 
     def _start(self) -> float:
         """Now; a millisecond of its own for each run of a thread, so that their ids sort by start.

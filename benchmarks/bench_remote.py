@@ -168,7 +168,12 @@ def start_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         "--artifacts-destination", str(folder / "artifacts"), "--workers", "1",
         "--host", "127.0.0.1", "--port", address.rpartition(":")[2],
     ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment
     )
@@ -186,6 +191,7 @@ def main() -> None:
     if "--serve" in sys.argv or "--no-peers" in sys.argv:
         bench(CASES, report, rounds=6, seconds=120)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is ended as well
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process, os.environ[SERVER] = start_server(Path(folder))
         try:

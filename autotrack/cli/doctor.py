@@ -135,7 +135,8 @@ def _git(store: Path) -> Finding:
 @json_option
 def doctor(store: str | None, to_json: bool) -> None:
     """Look at the store, the file system, the clock, git and the plugins. Exit code 1 where something is wrong."""
-    findings = examine(config.find_store(store or config.resolve().store))
+    given = store or config.resolve().store
+    findings = examine(config.find_store("" if config.is_remote(given) else given))
     if to_json:
         emit([finding._asdict() for finding in findings])
     else:

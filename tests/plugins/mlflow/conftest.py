@@ -18,6 +18,9 @@ from tests.plugins.mlflow.proxy import Proxy
 START = 300.0
 """Seconds that a server may take to start."""
 
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Nothing is sent anywhere, and no processes are started for work that nobody asks for."""
+
 
 def start_server(folder: Path, port: int = 0) -> tuple["subprocess.Popen[bytes]", str]:
     """A server with its database and artifacts in ``folder``, once it answers."""
@@ -33,7 +36,7 @@ def start_server(folder: Path, port: int = 0) -> tuple["subprocess.Popen[bytes]"
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, start_new_session=True, cwd=folder,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+            env={**os.environ, **QUIET},
         )  # fmt: skip
     address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START
     while True:
