@@ -73,7 +73,7 @@ def enable(
     store: str | os.PathLike[str] | None = None,
     experiment: str | None = None,
     integrations: list[str] | None = None,
-    mode: Literal["on", "off"] | None = None,
+    mode: Literal["on", "offline", "off"] | None = None,
     models: Literal["auto", "always", "never"] | None = None,
     training_metrics: bool | None = None,
 ) -> None:
@@ -87,7 +87,7 @@ def enable(
             git root, else in the working folder.
         experiment: Name of the experiment. Default: the entry script's name.
         integrations: Names of the integrations to use. Default: all that are installed.
-        mode: ``off`` makes every call of autotrack do nothing.
+        mode: ``offline`` copies nothing to a server, ``off`` makes every call of autotrack do nothing.
         models: ``auto`` (default) saves models within max(25 ms, 10 % of the fit), ``always``, or ``never``.
         training_metrics: Whether metrics on the training data are computed after a fit, by predicting at most
             1,000 of its rows. Only for models whose ``predict`` is known to change nothing. Default: False.

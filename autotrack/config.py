@@ -20,7 +20,7 @@ _BOOLEANS = ("training_metrics", "input_example", "announce", "norms")
 _NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb", "exit_wait")
 _LISTS = ("integrations", "redact")
 _VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: they are read before any setting
-_CHOICES = {"mode": ("on", "off"), "models": ("auto", "always", "never")}
+_CHOICES = {"mode": ("on", "offline", "off"), "models": ("auto", "always", "never")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Settings:
             runs are recorded in the one found from the working folder, and copied to the server from there.
         experiment: Name of the experiment; empty for the default (see ``default_experiment``).
         integrations: Names of the integrations to use; None for all.
-        mode: ``on``, or ``off``: every call of autotrack does nothing.
+        mode: ``on``; ``offline``: nothing is copied to a server; ``off``: every call of autotrack does nothing.
         models: ``auto`` saves models within their budget, ``always``, ``never``.
         training_metrics: Whether metrics on at most 1,000 rows of the training data are computed after a fit.
         input_example: Whether the first rows of the training data are kept beside the model.
@@ -49,7 +49,7 @@ class Settings:
     store: str = ""
     experiment: str = ""
     integrations: tuple[str, ...] | None = None
-    mode: Literal["on", "off"] = "on"
+    mode: Literal["on", "offline", "off"] = "on"
     models: Literal["auto", "always", "never"] = "auto"
     training_metrics: bool = False
     input_example: bool = False

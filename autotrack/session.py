@@ -72,7 +72,8 @@ class Session:
 
     def _new_forwarder(self) -> ForwarderProcess | None:
         """Of a session whose store is a server: what copies the runs there."""
-        if not isinstance(self.backend, FileBackend) or not is_remote(self.settings.store):
+        wanted = is_remote(self.settings.store) and self.settings.mode == "on"
+        if not wanted or not isinstance(self.backend, FileBackend):
             return None
         return ForwarderProcess(self.backend.root, self.settings.store)
 
@@ -125,7 +126,7 @@ class Session:
 
     def _register_formats(self) -> None:
         """Off, no plugin is loaded: a broken one may be why somebody switched autotrack off."""
-        if self.settings.mode == "on":
+        if self.settings.mode != "off":
             for form in plugins.model_formats():
                 models.register_format(form)
 

@@ -123,6 +123,17 @@ def test_without_a_run_no_process_is_started(script):
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def test_offline_records_and_starts_no_process(script, tmp_path: Path):
+    script(f"""
+        import autotrack
+        autotrack.enable(store="{DOWN}", mode="offline")
+        with autotrack.start_run("one"):
+            pass
+        assert autotrack.api.session_in_use().forwarder is None
+    """)
+    assert autotrack.get_run("one", store=tmp_path / ".autotrack").status == "finished"
+
+
 def test_reading_shows_what_was_recorded_here(script):
     script(f"""
         import autotrack

@@ -15,7 +15,7 @@ class Carried(NamedTuple):
 
     store: str
     experiment: str
-    mode: Literal["on", "off"]
+    mode: Literal["on", "offline", "off"]
     models: Literal["auto", "always", "never"]
 
     @classmethod
