@@ -79,8 +79,11 @@ def mean_and_std(columns: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, 
 def failure_of(result: Any) -> tuple[str, str, str] | None:
     """(type, message, traceback) of the fit of a fold that failed, as far as its traceback says."""
     text = result.get("fit_error") if isinstance(result, dict) else None
-    if not isinstance(text, str):
-        return None
+    return described(text) if isinstance(text, str) else None
+
+
+def described(text: str) -> tuple[str, str, str]:
+    """(type, message, traceback) of a formatted exception."""
     lines = text.rstrip().splitlines()
     last = next((number for number in range(len(lines) - 1, -1, -1) if not lines[number].startswith(" ")), 0)
     # A message of several lines begins on the line after the last indented one.

@@ -27,6 +27,7 @@ from autotrack_sklearn.lineage import Lineage
 from autotrack_sklearn.online import OnlineRuns, WarmModels
 from autotrack_sklearn.predictions import Predictions, Trained
 from autotrack_sklearn.scores import Scores
+from autotrack_sklearn.scoring_failures import ScoringFailures
 from autotrack_sklearn.search import Searches
 from autotrack_sklearn.tasks import Tasks
 
@@ -46,6 +47,7 @@ class Recorder:
         self._warm = WarmModels()
         self._predictions = Predictions()
         self._scores = Scores(self._predictions)
+        self._scoring_failures = ScoringFailures()
         self._tasks = Tasks(self.name)
         self._searches = Searches(self.name, self._tasks)
         self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before, self._predictions)
@@ -57,9 +59,9 @@ class Recorder:
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         """Patch the classes there are, and have later ones patched when they are made."""
         others = {
-            "sklearn.metrics": self._scores.install,
+            "sklearn.metrics": self._install_metrics,
             "sklearn.utils.parallel": self._install_parallel,
-            "sklearn.model_selection._validation": self._cross_validations.install,
+            "sklearn.model_selection._validation": self._install_validation,
         }
         if module.__name__ in others:
             others[module.__name__](module, patches)
@@ -72,6 +74,14 @@ class Recorder:
         self._patch_mixins(classes, patches)
         for hooked in {extract.owner_of(cls, "__init_subclass__") for cls in (base, module.TransformerMixin)}:
             patches.around(hooked, "__init_subclass__", self._on_class)
+
+    def _install_metrics(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
+        self._scores.install(module, patches)
+        self._scoring_failures.install(sys.modules["sklearn.metrics._scorer"], patches)
+
+    def _install_validation(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
+        self._cross_validations.install(module, patches)
+        self._scoring_failures.install(module, patches)
 
     def _install_parallel(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         self._tasks.install(module, patches)
