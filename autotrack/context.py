@@ -186,16 +186,24 @@ def put_back(scope: Scope | None) -> None:
     _scope.set(scope)
 
 
-@contextmanager
-def in_scope(scope: Scope | None) -> Iterator[None]:
-    """The lines inside belong to a scope of another thread, or to one further out (None: to no scope)."""
-    before = _scope.get()
-    _scope.set(scope)
-    try:
-        yield
-    finally:
-        if _around(scope):
-            _scope.set(before)
+class in_scope:  # noqa: N801  used as a function
+    """The lines inside belong to a scope of another thread, or to one further out (None: to no scope).
+
+    A class, since it stands round every task of a search: half of what a generator takes.
+    """
+
+    __slots__ = ("_before", "_scope")
+
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._before = _scope.get()
+        _scope.set(self._scope)
+
+    def __exit__(self, *error: object) -> None:
+        if _around(self._scope):
+            _scope.set(self._before)
 
 
 def open_run(run: RunLike) -> None:

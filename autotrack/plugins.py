@@ -31,7 +31,6 @@ class Plugin:
     Attributes:
         name: Its name; ``AUTOTRACK_PLUGINS``, a comma-separated allow-list, speaks of it.
         value: The module that it names.
-        distribution: Name and version of the distribution that it comes with.
         status: ``loaded``, ``blocked``, ``import error`` or ``dropped after errors``.
         reason: Why it is not loaded, or what of it is not used, in words.
         offers: What it offers, by hook.
@@ -39,10 +38,15 @@ class Plugin:
 
     name: str
     value: str
-    distribution: str = ""
+    _of: importlib.metadata.Distribution | None = None
     status: str = "loaded"
     reason: str = ""
     offers: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def distribution(self) -> str:
+        """Name and version of the distribution that it comes with; read when asked for, which takes a while."""
+        return "" if self._of is None else f"{self._of.name} {self._of.version}"
 
 
 @functools.cache
@@ -57,7 +61,7 @@ def _load() -> tuple[pluggy.PluginManager, list[Plugin]]:
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: entry.name):
         if any(plugin.name == entry.name for plugin in table):  # seen twice: a checkout that is also installed
             continue
-        plugin = Plugin(entry.name, entry.value, _distribution(entry))
+        plugin = Plugin(entry.name, entry.value, entry.dist)
         table.append(plugin)
         if names is not None and entry.name not in names:
             plugin.status, plugin.reason = "blocked", "AUTOTRACK_PLUGINS does not name it"
@@ -98,11 +102,6 @@ def _noting(function: Callable[..., Any], plugin: Plugin, hook: str) -> Callable
             raise
 
     return guard.guarded(f"plugin {plugin.name!r}, {hook}")(call)
-
-
-def _distribution(entry: importlib.metadata.EntryPoint) -> str:
-    dist = entry.dist
-    return "" if dist is None else f"{dist.name} {dist.version}"
 
 
 def _trace_before(name: str, methods: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

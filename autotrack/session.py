@@ -68,7 +68,7 @@ class Session:
         self.error: BaseException | None = None  # that ends this process
         self._last_start = 0
         self._series = SeriesRuns(self._open_series)
-        self._register_formats()
+        self._formats_known = False
 
     def _new_forwarder(self) -> ForwarderProcess | None:
         """Of a session whose store is a server: what copies the runs there."""
@@ -88,6 +88,7 @@ class Session:
         """A handle of a run (or child run) that another process began; None where this store has no folders."""
         if not isinstance(self.backend, FileBackend):
             return None
+        self._register_formats()
         top, _, child = run_id.partition(".")
         writer = self.backend.join_run(top)
         run = Run(writer, "", experiment, child, allowance=self._allowance, clean=self._facts.clean)
@@ -111,7 +112,6 @@ class Session:
         spent = self._allowance.spent  # the session's cap is not raised by enabling anew
         self._allowance = self._allow()
         self._allowance.spent = spent
-        self._register_formats()
 
     def _allow(self) -> models.Allowance:
         settings = self.settings
@@ -125,8 +125,9 @@ class Session:
         )
 
     def _register_formats(self) -> None:
-        """Off, no plugin is loaded: a broken one may be why somebody switched autotrack off."""
-        if self.settings.mode != "off":
+        """With the first run. Off, no plugin is loaded: a broken one may be why somebody switched autotrack off."""
+        if not self._formats_known and self.settings.mode != "off":
+            self._formats_known = True
             for form in plugins.model_formats():
                 models.register_format(form)
 
@@ -164,6 +165,7 @@ class Session:
     ) -> Run:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
         self._verify()
+        self._register_formats()
         while True:
             run_id = new_run_id(self._start())
             begin = Begin(

@@ -304,24 +304,41 @@ def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
     return wrapper  # type: ignore[return-value]
 
 
-def _swapped(*args: Any, **kwargs: Any) -> Any:
-    # The body of a function whose code was swapped: it runs with that function's globals, so it names nothing of
-    # ours; swapped_code puts the constants in.
-    original: Any = "<original>"
-    start: Any = "<enter>"
-    pending = start("<key>", original, args, kwargs)
-    if pending is None:
-        return original(*args, **kwargs)
-    try:
-        value = original(*args, **kwargs)
-    except BaseException as error:
-        pending(None, error)
-        raise
-    else:
-        pending(value, None)
-    finally:
-        pending.close()
-    return value
+# The body of a function whose code was swapped. It runs with that function's globals, so it names nothing of ours:
+# swapped_code puts the constants in. It is text, since it must have as many free variables as that function, and be
+# compiled with them: where they are only declared, whoever looks at the frame's variables (a debugger, pytest) crashes
+# the interpreter.
+_SWAPPED = """
+def closure({free}):
+    def swapped(*args, **kwargs):
+        if False:
+            ({free})
+        original = "<original>"
+        start = "<enter>"
+        pending = start("<key>", original, args, kwargs)
+        if pending is None:
+            return original(*args, **kwargs)
+        try:
+            value = original(*args, **kwargs)
+        except BaseException as error:
+            pending(None, error)
+            raise
+        else:
+            pending(value, None)
+        finally:
+            pending.close()
+        return value
+"""
+
+
+@functools.cache
+def _swapped(free: int) -> CodeType:
+    """The body, with so many free variables."""
+    text = _SWAPPED.format(free=", ".join(f"free{number}" for number in range(free)))
+    code = compile(text, _SHIM, "exec")
+    for _ in range(2):
+        code = next(const for const in code.co_consts if isinstance(const, CodeType))
+    return code
 
 
 def _shim(code: CodeType) -> CodeType:
@@ -330,18 +347,17 @@ def _shim(code: CodeType) -> CodeType:
     return code.replace(co_filename=_SHIM, co_consts=inner)
 
 
-for _maker in (wrap_around, wrap_watch, wrap_watch_raised, _swapped):
+for _maker in (wrap_around, wrap_watch, wrap_watch_raised):
     _maker.__code__ = _shim(_maker.__code__)
 
 
 def swapped_code(key: str, original: FunctionType) -> CodeType:
-    """The body of ``_swapped`` for one function, with as many free variables as the closure that it will find."""
+    """The body for one function, with the free variables of the closure that it will find."""
     given = {"<key>": key, "<original>": original, "<enter>": enter}
-    consts = tuple(
-        given.get(const, const) if isinstance(const, str) else const for const in _swapped.__code__.co_consts
-    )
     code = original.__code__
-    return _swapped.__code__.replace(
+    body = _swapped(len(code.co_freevars))
+    consts = tuple(given.get(const, const) if isinstance(const, str) else const for const in body.co_consts)
+    return body.replace(
         co_consts=consts, co_freevars=code.co_freevars, co_name=code.co_name, co_qualname=code.co_qualname
     )
 

@@ -2,19 +2,25 @@
 
 One process, no joblib workers. autotrack and ``mlflow.sklearn.autolog()`` with their defaults, each in a process of
 its own beside a third that records nothing; MLflow keeps five candidates as child runs unless told otherwise.
+
+Beside that, searches of up to 10,000 candidates of two folds with an estimator that does nothing: the processor's
+time that recording adds to each candidate. It shall not grow with their number.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from common import Case, Found, Turn, added, bench, emit, emit_ratio
+from common import Case, Found, Turn, added, bench, emit, emit_ratio, pairs
 
 SEARCHES = 1
+CANDIDATES = (1_000, 10_000, 3_000)
 PAUSE = 0.05
 """Seconds of rest after each, for what a tracker still does beside the work."""
 
@@ -72,10 +78,50 @@ def mlflow(folder: Path) -> Callable[[int], None]:
     return check
 
 
+def many(folder: Path) -> Iterator[Turn]:
+    """Another number of candidates in each turn, with and without recording."""
+    import numpy
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.model_selection import GridSearchCV
+
+    import autotrack
+
+    class Idle(ClassifierMixin, BaseEstimator):
+        def __init__(self, a: int = 0) -> None:
+            self.a = a
+
+        def fit(self, X: Any, y: Any) -> Idle:
+            self.classes_ = numpy.array([0, 1])
+            return self
+
+        def score(self, X: Any, y: Any) -> float:
+            return 0.5
+
+    X, y = numpy.zeros((12, 2)), numpy.array([0, 1] * 6)
+
+    def seconds(count: int, record: bool) -> float:
+        if record:
+            autotrack.enable(store=folder / ".autotrack", models="never")
+        else:
+            autotrack.disable()
+        search = GridSearchCV(Idle(), {"a": list(range(count))}, cv=2, refit=False)
+        started = time.process_time()
+        search.fit(X, y)
+        return time.process_time() - started
+
+    for turn in itertools.count():
+        count = CANDIDATES[turn % len(CANDIDATES)]
+        found = pairs(partial(seconds, count, False), partial(seconds, count, True), 1, PAUSE)
+        assert len(autotrack.runs(store=folder / ".autotrack")[0].children) == count, "not every candidate is on record"
+        extra = added(found["recorded"], found["plain"])
+        yield {str(size): [value / size for value in extra] if size == count else [] for size in CANDIDATES}
+
+
 CASES = {
     "plain": Case(partial(measure, plain), ("scikit-learn",)),
     "autotrack": Case(partial(measure, autotrack), ("scikit-learn", "skops")),
     "mlflow": Case(partial(measure, mlflow), ("mlflow",)),
+    "many": Case(many, ("scikit-learn",)),
 }
 
 
@@ -87,6 +133,9 @@ def report(found: Found) -> None:
         emit(f"search: added, {name}", values, "ms")
     if "mlflow" in extra:
         emit_ratio("search: added, mlflow / autotrack", extra["mlflow"], extra["autotrack"])
+    for size in sorted(CANDIDATES):
+        if values := found["many"][str(size)]:
+            emit(f"search: added to a candidate, of {size:,}", values, "us", at_most=100.0)
 
 
 if __name__ == "__main__":

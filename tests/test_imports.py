@@ -51,10 +51,14 @@ def test_enable_loads_no_framework_and_makes_no_file_and_no_thread(tmp_path: Pat
         "import sys, threading, autotrack\n"
         "autotrack.enable()\n"
         f"print(sorted({HEAVY!r} & set(sys.modules)))\n"
+        "print(sorted(name for name in sys.modules if name.startswith('autotrack_') and '.' in name))\n"
         "print(threading.active_count())\n",
         tmp_path,
     )
-    assert out.splitlines() == ["[]", "1"]
+    waiting = {f"autotrack_{name}.integration" for name in ("joblib", "lightning", "sklearn")}
+    frameworks, plugins, threads = out.splitlines()
+    assert (frameworks, threads) == ("[]", "1")
+    assert set(eval(plugins)) == {*waiting, "autotrack_joblib.worker"}  # what records comes with its framework
     assert list(tmp_path.iterdir()) == []
 
 

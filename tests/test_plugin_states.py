@@ -158,7 +158,7 @@ def test_an_empty_allow_list_blocks_all(site: Site):
 
 def test_tracing_goes_to_stderr_only(site: Site):
     site.plugin("goodone", INTEGRATION.format(name="good", module="good_framework"))
-    code = "import autotrack; autotrack.enable(); print('trained')"
+    code = "import autotrack; autotrack.enable()\nwith autotrack.start_run('a'): print('trained')"
     done = site.run("-c", code, AUTOTRACK_TRACE_PLUGINS="1")
     assert done.stdout == "trained\n"
     lines = done.stderr.splitlines()

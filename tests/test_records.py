@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from autotrack import records
-from autotrack.records import Metrics, decode, encode, number_from_json, number_to_json
+from autotrack.records import Metrics, decode, encode, encode_all, number_from_json, number_to_json
 
 KINDS = tuple(records.AnyRecord.__args__)
 DOCUMENT = Path(__file__).parents[1] / "docs" / "journal-format.md"
@@ -86,6 +86,12 @@ def test_a_record_comes_back_equal_and_stays_one_line(record):
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert decode(line) == record
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(contents, max_size=4))
+def test_many_at_once_are_the_same_lines(several):
+    assert encode_all(several) == b"".join(map(encode, several))
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,7 +20,7 @@ from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.journal import JournalWriter
 from autotrack.backends.liveness import HEARTBEAT, identity
 from autotrack.errors import ArtifactPathError
-from autotrack.records import FORMAT_VERSION, Begin, Record, encode
+from autotrack.records import FORMAT_VERSION, Begin, Record, encode, encode_all
 
 if TYPE_CHECKING:
     from autotrack.backends.file_registry import FileRegistry
@@ -249,7 +249,7 @@ class FileRunWriter:
 
     def write(self, records: Sequence[Record]) -> None:
         """Append records; see the contract."""
-        data = encode(records[0]) if len(records) == 1 else b"".join([encode(record) for record in records])
+        data = encode(records[0]) if len(records) == 1 else encode_all(records)
         journal = self._journal
         clean = not journal.dirty
         try:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Generator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import autotrack
-from autotrack_lightning.callback import CallbackMethods, acting
-from autotrack_lightning.describe import own_loggers
+
+if TYPE_CHECKING:
+    from autotrack_lightning.callback import CallbackMethods
 
 _CALLS = ("fit", "validate", "test", "predict")
 _FIRST = ("BatchSizeFinder", "LearningRateFinder")  # they may end the call before it has begun
@@ -39,6 +40,9 @@ class LightningIntegration(autotrack.Integration):
         return None if self.dropped or autotrack.in_training() else self._record(call)
 
     def _record(self, call: autotrack.Call) -> Steps:
+        from autotrack_lightning.callback import acting  # noqa: PLC0415  enable() does not need them
+        from autotrack_lightning.describe import own_loggers  # noqa: PLC0415
+
         trainer = call.instance
         with autotrack.ignored_training(self.name):
             callback, own = None, False

@@ -11,26 +11,34 @@ import autotrack
 MAX_TRACE = 4000
 """Characters kept of the traceback of a fold: there may be thousands that fail in the same way."""
 
-_TIMES = ("fit_time", "score_time")
+TIMES = ("fit_time", "score_time")
+"""Keys of the seconds that a fold took."""
+
+_SIDES = (("test", "test_score", "test_scores"), ("train", "train_score", "train_scores"))
 
 
 def values_of(result: Any) -> dict[str, float]:
     """``test_score`` (of several metrics ``test_<name>``), the same of ``train``, ``fit_time`` and ``score_time``."""
-    if not isinstance(result, Mapping):
-        return {}
     values: dict[str, float] = {}
-    for side in ("test", "train"):
-        scores = result.get(f"{side}_scores")
-        if isinstance(scores, Mapping):
-            values.update({f"{side}_{name}": as_float(score) for name, score in scores.items()})
+    if not isinstance(result, dict):
+        return values
+    for side, alone, several in _SIDES:
+        scores = result.get(several)
+        if isinstance(scores, dict):
+            for name, score in scores.items():
+                values[f"{side}_{name}"] = as_float(score)
         elif scores is not None:
-            values[f"{side}_score"] = as_float(scores)
-    values.update({name: as_float(result[name]) for name in _TIMES if name in result})
+            values[alone] = as_float(scores)
+    for name in TIMES:
+        if name in result:
+            values[name] = as_float(result[name])
     return values
 
 
 def as_float(value: Any) -> float:
     """A score as a float; NaN for what is none."""
+    if isinstance(value, float):  # numpy's too
+        return float(value)
     number, _ = autotrack.foreign(float, value)
     return math.nan if number is None else number
 
@@ -41,9 +49,11 @@ def table(results: Sequence[Any]) -> dict[str, list[float]]:
     With a callable that returns several metrics, a fold that failed has one score for all of them.
     """
     rows = [values_of(result) for result in results]
+    if all(row.keys() == rows[0].keys() for row in rows):
+        return {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
     keys = dict.fromkeys(key for row in rows for key in row)
-    for side in ("test", "train"):
-        alone, several = f"{side}_score", [key for key in keys if key.startswith(f"{side}_")]
+    for side, alone, _ in _SIDES:
+        several = [key for key in keys if key.startswith(f"{side}_")]
         if alone in keys and len(several) > 1 and any(alone not in row for row in rows):
             keys.pop(alone)
             for row in rows:
@@ -68,9 +78,12 @@ def mean_and_std(columns: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, 
 
 def failure_of(result: Any) -> tuple[str, str, str] | None:
     """(type, message, traceback) of the fit of a fold that failed, as far as its traceback says."""
-    text = result.get("fit_error") if isinstance(result, Mapping) else None
-    if not isinstance(text, str):
-        return None
+    text = result.get("fit_error") if isinstance(result, dict) else None
+    return described(text) if isinstance(text, str) else None
+
+
+def described(text: str) -> tuple[str, str, str]:
+    """(type, message, traceback) of a formatted exception."""
     lines = text.rstrip().splitlines()
     last = next((number for number in range(len(lines) - 1, -1, -1) if not lines[number].startswith(" ")), 0)
     # A message of several lines begins on the line after the last indented one.

@@ -196,9 +196,8 @@ class Candidates:
         place, split = divmod(index, group.splits)
         found = group.folds.setdefault(place, {})
         now = time.monotonic()
-        if not found and isinstance(value, Mapping):
-            took = folds.as_float(value.get("fit_time", 0.0)) + folds.as_float(value.get("score_time", 0.0))
-            group.began[place] = now - took
+        if not found and isinstance(value, dict):
+            group.began[place] = now - sum(folds.as_float(value.get(key, 0.0)) for key in folds.TIMES)
         found[split] = value
         if len(found) == group.splits:
             self._done.append((group, place))
@@ -216,7 +215,8 @@ class Candidates:
         done, self._done = self._done, []
         self.run.capture_children(_children(done))
         for group, place in done:
-            group.folds[place] = {}  # the search has them too
+            del group.folds[place]  # the search has them too
+            group.began.pop(place, None)
         self._wrote = time.monotonic()
 
     # ---- when it is over ----------------------------------------------------------------------------------------
@@ -232,11 +232,12 @@ class Candidates:
             self._done = [(group, place) for group, place in self._done if group.numbers[place] in kept]
             numbers = [number if number in kept else 0 for number in numbers]
         self._write()
+        ranked = zip(*ranks.values(), strict=False)
         self.run.capture_children(
             [
-                autotrack.ChildRun(number, metrics={key: float(rank[index]) for key, rank in ranks.items()})
-                for index, number in enumerate(numbers)
-                if number and ranks and index < min(map(len, ranks.values()))
+                autotrack.ChildRun(number, metrics=dict(zip(ranks, map(float, row), strict=True)))
+                for number, row in zip(numbers, ranked, strict=False)
+                if number
             ]
         )
 
@@ -281,7 +282,7 @@ def _children(done: Sequence[tuple[_Round, int]]) -> list[autotrack.ChildRun]:
                 status="finished" if error is None else "failed",
                 error=error,
                 age=now - group.began.get(place, now),
-                duration=sum(sum(table.get(key, ())) for key in ("fit_time", "score_time")),
+                duration=sum(sum(table.get(key, ())) for key in folds.TIMES),
             )
         )
     return children

@@ -49,7 +49,7 @@ class _Tasks:
         self._receiver = receiver
         self._begun = 0
         self._seen: set[int] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may train in the thread that holds it
 
     def next(self) -> int:
         """Place of the task that begins now, where they run one after the other."""

@@ -67,7 +67,11 @@ TRUSTED: frozenset[str] = frozenset(
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
         "sklearn.utils._bunch.Bunch",
-        "sklearn.utils._metadata_requests.MetadataRequest",  # up to 1.5 in every search
+        # Up to 1.5 in every search. Neither has __new__ or __setstate__ of its own: state becomes attributes, and the
+        # one's __getattr__ raises for any name but those of composite methods. Nothing of it is called on loading or
+        # predicting; fitting and scoring with metadata call methods of what it holds as "fit" or "score", with
+        # arguments that no file chooses: no more than a pipeline does with its steps.
+        "sklearn.utils._metadata_requests.MetadataRequest",
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
     }
 )

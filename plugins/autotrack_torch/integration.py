@@ -35,12 +35,10 @@ LOSSES = (
 """Functions of ``torch.nn.functional`` that are losses; the modules of the same kind call them."""
 
 
-class TorchIntegration(autotrack.Integration):
-    """Records training loops written in plain PyTorch."""
+class Recorder(autotrack.Integration):
+    """What ``TorchIntegration`` hands its work to when torch is imported."""
 
     name = "torch"
-    modules = ("torch", "torchmetrics.metric", "torch.utils.tensorboard.writer")
-    minimum = ("torch", "2.4")
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +230,7 @@ def _subclasses(cls: type) -> set[type]:
     return below.union(*(_subclasses(other) for other in below))
 
 
-def _forget(reference: weakref.ref[TorchIntegration]) -> None:
+def _forget(reference: weakref.ref[Recorder]) -> None:
     """In a forked child: the loops are the parent's."""
     integration = reference()
     if integration is not None:

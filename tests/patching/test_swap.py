@@ -158,6 +158,32 @@ def test_two_integrations_swap_one_function(module, first_off):
     assert module.closed.__code__ is before[1]
 
 
+def test_debuggers_can_look_into_its_frame(script):
+    """In a process of its own: where the frame lacks what the function closes over, the interpreter dies."""
+    done = script(
+        """
+        import autotrack.patching, sklearn.metrics, statistics
+
+        def handler(call):
+            yield
+
+        patches = autotrack.patching.PatchSet("tests")
+        for function in (sklearn.metrics.accuracy_score, statistics.mean):
+            assert patches.swap(function, handler)
+            try:
+                function(3)
+            except TypeError as error:
+                frame = error.__traceback__.tb_next.tb_frame
+                assert frame.f_code is function.__code__
+                print(*frame.f_code.co_freevars, frame.f_locals["args"], "func" in frame.f_locals)
+        """
+    )
+    assert done.stdout == (
+        "func parameter_constraints prefer_skip_nested_validation (3,) True\n"
+        "(3,) False\n"
+    )  # fmt: skip
+
+
 def test_a_swapped_function_works_while_it_is_undone_in_another_thread(patches, module):
     """A thread that has just entered our code must find the original even after undo."""
     errors, stop = [], threading.Event()

@@ -1,8 +1,13 @@
 """MLflow's autologging in the same process: both record, whoever comes first, whoever goes."""
 
+from importlib.util import find_spec
+
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("mlflow") is None, reason="MLflow is not installed"),
+]
 
 SCRIPT = """
     import sys, time

@@ -106,6 +106,7 @@ class Wrapping(ClassifierMixin, BaseEstimator):
         return self
 
 
+@pytest.mark.filterwarnings("ignore:The SAMME.R algorithm:FutureWarning")  # of AdaBoost's in scikit-learn 1.5
 @pytest.mark.parametrize("what", INNER)
 def test_a_search_in_an_ensemble_leaves_a_summary(what, tracked):
     make, count = INNER[what]
