@@ -45,7 +45,7 @@ def process(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProce
         env={**os.environ, "COLUMNS": "120", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

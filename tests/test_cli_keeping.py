@@ -84,6 +84,7 @@ def test_experiments(store: Path):
     assert (shown["names"], shown["runs"], shown["tags"]) == (["e", "new"], 2, {"team": "vision"})
     call("experiments", "archive", "new", store=store)
     assert names(store) == []
+    assert "archived experiments: name one" in call("ls", store=store).stderr
     assert "No experiments here yet" in call("experiments", "ls", store=store).stderr
     assert "(archived)" in call("experiments", "ls", "--all", store=store).stdout
     call("experiments", "archive", "new", "--undo", store=store)

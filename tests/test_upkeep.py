@@ -131,6 +131,12 @@ def test_gc(store: Path):
     assert damage(store) == []
 
 
+def test_gc_says_when_models_are_above_their_cap(store: Path, monkeypatch: pytest.MonkeyPatch):
+    assert "store_max_gb" not in call("gc", store=store).stderr
+    monkeypatch.setenv("AUTOTRACK_STORE_MAX_GB", "1e-9")
+    assert "above the 1 bytes of store_max_gb: no more are saved" in call("gc", store=store).stderr
+
+
 def test_a_store_in_memory_has_nothing_on_disk(tracked: Path):
     with pytest.raises(autotrack.StoreError, match="no store in a folder"):
         upkeep.usage(store="memory://")

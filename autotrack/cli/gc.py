@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from autotrack import texts, upkeep
+from autotrack import config, texts, upkeep
 from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import printable
 
@@ -53,6 +53,13 @@ def gc(dry_run: bool, keep: float, store: str | None, to_json: bool) -> None:
         click.echo("There is nothing to clear away.", err=True)
     else:
         click.echo(f"{total} would go; without --dry-run they do." if dry_run else f"{total} cleared away.", err=True)
+    models, most = upkeep.usage(store=store).parts["models"], config.resolve().store_max_gb * 1e9
+    if models > most:
+        click.echo(
+            f"Models take {texts.size(models)}, above the {texts.size(int(most))} of store_max_gb: no more are saved "
+            "by themselves. Remove runs that nobody needs (`autotrack du` shows the largest), or raise it.",
+            err=True,
+        )
     for line in stays:
         click.echo(f"autotrack: {printable(line, 2000)}", err=True)
     if stays:
