@@ -182,7 +182,10 @@ def _short(lineage: Mapping[str, Any]) -> dict[str, str]:
     git, data = (lineage.get(key) or {} for key in ("git", "data"))
     code = f"commit {git['commit']}" + (" with changes" if git.get("dirty") else "") if git.get("commit") else ""
     parts = [f"{name} {about.get('shape', '')} {about.get('hash', '')}" for name, about in data.items() if about]
-    metrics = (f"{key} {value}" for key, value in (lineage.get("metrics") or {}).items())
+    metrics = (
+        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in (lineage.get("metrics") or {}).items()
+    )
     return {
         "run name": lineage.get("run_name", ""), "experiment": lineage.get("experiment", ""),
         "metrics": ", ".join(metrics), "data": "; ".join(parts), "code": code,
