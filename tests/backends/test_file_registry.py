@@ -99,6 +99,18 @@ def test_a_torn_change_costs_itself_alone(tmp_path: Path):
     assert ["torn" in problem for problem in model.problems] == [True]
 
 
+def test_what_a_hostile_journal_calls_an_alias_is_named_and_passed_over(tmp_path: Path):
+    registry = FileBackend(tmp_path / "s").registry()
+    add(registry)
+    registry.change("churn", RegistryChange(aliases={"champion": 1}))
+    (journal,) = (tmp_path / "s/registry/churn/journal").glob("*.jsonl")
+    head, line, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(head + line.replace(b"champion", rb"\u001b[2J"))
+    model = registry.read("churn")
+    assert (model.aliases, model.versions[1].aliases) == ({}, [])
+    assert model.problems == [r"'\x1b[2J' is no alias"]
+
+
 def test_a_shared_store_is_shared_whatever_the_umask(tmp_path: Path):
     backend = FileBackend(tmp_path / "s")
     backend.create(shared=True)
