@@ -102,7 +102,7 @@ def _registered(ref: str, store: str | os.PathLike[str] | None) -> StoredModel:
         found.version.run,
         partial(registry.open, name, number),
         lambda: record,
-        lambda: found.version.lineage,
+        lambda: {key: values.from_json(value) for key, value in found.version.lineage.items()},
     )
 
 
@@ -147,7 +147,7 @@ def _lineage(source: RunSource, run: RunRecord) -> dict[str, Any]:
     facts = {**top.facts, **run.facts}
     lineage = {"run_name": run.name, "experiment": run.experiment, "params": run.params, "metrics": run.metrics}
     lineage |= {section: facts[section] for section in ("data", "git") if section in facts}
-    return {key: values.to_json(value) for key, value in lineage.items()}
+    return lineage
 
 
 def _gets_safe(run: RunRecord, model: Model) -> bool:

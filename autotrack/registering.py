@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from autotrack import values
 from autotrack.backends.registry import RegisteredModel, check_alias
 from autotrack.model_lookup import get_model, registry_of
 from autotrack.records import RegistryChange, Version
@@ -51,7 +52,8 @@ def register_model(
     model = get_model(ref, store=store)
     registry = registry_of(store)
     record = msgspec.structs.replace(model.record, t=0, c="", path=model.file_name, becomes="")
-    version = Version(n=0, at=int(time.time() * 1e6), model=record, by=_who(), run=model.run, lineage=model.lineage)
+    lineage = {key: values.to_json(value) for key, value in model.lineage.items()}
+    version = Version(n=0, at=int(time.time() * 1e6), model=record, by=_who(), run=model.run, lineage=lineage)
     number = registry.add(name, version, _files(model))
     if alias is not None or tags or description is not None:
         aliases: dict[str, int | None] = {} if alias is None else {alias: number}

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from autotrack import models, plugins
+from autotrack import models, plugins, values
 from autotrack.capture.dataset import describe_columns, describe_data
 from autotrack.errors import AutotrackError, ModelError, StoreError
 from autotrack.models.checks import misfits, package_differences
@@ -174,7 +174,8 @@ class StoredModel:
             exported = models.known_format(self.format, self._words).export(data, self.file_name)
         found = {name: self.beside(name) for name in BESIDE}
         beside = {name: content for name, content in found.items() if content is not None}
-        facts = {**self.as_json(), "lineage": self.lineage}
+        lineage = {key: values.to_json(value) for key, value in self.lineage.items()}
+        facts = {**self.as_json(), "lineage": lineage}
         _write_folder(Path(folder), export_files(data, self.file_name, self.record, exported, facts, beside))
 
     def check(self, data: Any) -> list[str]:

@@ -45,16 +45,18 @@ def test_register_alias_and_ls(call):
 
 
 def test_json(call):
-    run = log_toy(1.0, rate=0.5)
+    run = log_toy(1.0, rate=0.5, top=float("inf"))
     call("register", run, "slopes", "--alias", "champion")
     (model,) = json.loads(call("ls", "--json").stdout)
     assert model == json.loads(call("ls", "slopes", "--json").stdout)
     assert (model["name"], model["aliases"]) == ("slopes", {"champion": 1})
     (version,) = model["versions"]
-    assert (version["version"], version["run"], version["lineage"]["params"]) == (1, run, {"rate": 0.5})
+    params = {"rate": 0.5, "top": {"$float": "inf"}}
+    assert (version["version"], version["run"], version["lineage"]["params"]) == (1, run, params)
     (change,) = model["history"]
     assert (change["version"], change["aliases"]) == (1, {"champion": 1})
     shown = json.loads(call("show", "models:/slopes@champion", "--json").stdout)
+    assert shown["lineage"]["params"] == params
     assert (shown["ref"], shown["needs"], shown["sha256"]) == ("models:/slopes/1", [], version["sha256"])
 
 

@@ -31,11 +31,12 @@ def test_versions_aliases_and_references(tracked):
 
 
 def test_a_version_tells_where_it_came_from_and_outlives_its_run(tracked):
-    run_id = log_toy(3.0, rate=0.1)
+    run_id = log_toy(3.0, rate=0.1, floor=float("-inf"))
     autotrack.register_model(run_id, "slopes")
     stored = autotrack.get_model("models:/slopes/1")
     assert (stored.run, stored.ref, stored.cls.rpartition(".")[2]) == (run_id, "models:/slopes/1", "Toy")
-    assert stored.lineage["params"] == {"rate": 0.1}
+    assert stored.lineage["params"] == {"rate": 0.1, "floor": float("-inf")}
+    assert stored.lineage == autotrack.get_model(run_id).lineage
     assert stored.lineage["experiment"] == "test"
     run = autotrack.get_run(run_id)
     assert stored.lineage["run_name"] == run.name

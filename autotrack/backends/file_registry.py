@@ -127,11 +127,14 @@ class FileRegistry:
 
     def change(self, name: str, change: RegistryChange) -> None:
         """Append a change; see the contract."""
-        check_change(self.read(name), change)
+        model = self.read(name)
+        check_change(model, change)
         with _told(f"registered model {name!r} cannot be changed"):
             self._backend._prepare()
             journal = JournalWriter(self._root / name / "journal", name, self._backend._file_mode)
-            journal.append(encode(msgspec.structs.replace(change, t=journal.elapsed())))
+            # After all changes that are there, also where another host's clock is ahead.
+            later = max((int((entry.time - journal.start) * 1e6) + 2 for entry in model.history), default=0)
+            journal.append(encode(msgspec.structs.replace(change, t=max(journal.elapsed(), later))))
             journal.seal()
             journal.sync()
             journal.release()

@@ -203,7 +203,10 @@ def fold_registered(name: str, versions: Iterable[Version], history: Iterable[Hi
                 target.tags[key] = value
         target.description = target.description if change.description is None else change.description
     for alias, number in sorted(model.aliases.items()):
-        if number in model.versions:
+        if not _ALIAS.fullmatch(alias):
+            del model.aliases[alias]
+            model.problems.append(f"{alias[:100]!a} is no alias")
+        elif number in model.versions:
             model.versions[number].aliases.append(alias)
         else:
             model.problems.append(f"alias {alias!r} stands at version {number}, which is not there")

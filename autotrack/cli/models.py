@@ -67,7 +67,7 @@ def show(ref: str, store: str | None, to_json: bool) -> None:
     model = autotrack.get_model(ref, store=store)
     needs = model.needs()
     if to_json:
-        emit({**model.as_json(), "needs": needs, "lineage": model.lineage})
+        emit({**model.as_json(), "needs": needs, "lineage": values.to_json(model.lineage)})
         return
     trust = "nobody's word" if not needs else ", ".join(needs)
     if needs == ["pickle"]:
@@ -182,7 +182,10 @@ def _short(lineage: Mapping[str, Any]) -> dict[str, str]:
     git, data = (lineage.get(key) or {} for key in ("git", "data"))
     code = f"commit {git['commit']}" + (" with changes" if git.get("dirty") else "") if git.get("commit") else ""
     parts = [f"{name} {about.get('shape', '')} {about.get('hash', '')}" for name, about in data.items() if about]
-    metrics = (f"{key} {value}" for key, value in (lineage.get("metrics") or {}).items())
+    metrics = (
+        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in (lineage.get("metrics") or {}).items()
+    )
     return {
         "run name": lineage.get("run_name", ""), "experiment": lineage.get("experiment", ""),
         "metrics": ", ".join(metrics), "data": "; ".join(parts), "code": code,
@@ -226,7 +229,7 @@ def _model_json(model: autotrack.RegisteredModel) -> dict[str, Any]:
             "version": number, "time": one.version.at / 1e6, "by": one.version.by, "run": one.version.run,
             "class": one.version.model.cls, "format": one.version.model.format, "size": one.version.model.size,
             "sha256": one.version.model.sha256, "aliases": one.aliases, "tags": one.tags,
-            "description": one.description, "lineage": values.to_json(one.version.lineage),
+            "description": one.description, "lineage": one.version.lineage,
         }
         for number, one in model.versions.items()
     ]  # fmt: skip

@@ -10,11 +10,13 @@ import autotrack
 __all__ = ["exported"]
 
 _STATE = '''\
-"""Load the state dict of this folder's model; its module cannot be built: {why}. autotrack is not needed."""
+"""Load the state dict of this folder's model: its module cannot be built. autotrack is not needed."""
 
 from pathlib import Path
 
 from safetensors.torch import load_file
+
+WHY = {why!r}
 
 
 def load(folder=Path(__file__).parent):
@@ -83,20 +85,21 @@ if __name__ == "__main__":
 '''
 
 
-def exported(data: bytes, file: str, description: dict[str, Any]) -> autotrack.Exported:
+def exported(data: bytes, file: str, description: dict[str, Any], absent: list[str]) -> autotrack.Exported:
     """A loader that builds the module, or, where that cannot be, gives its state dict.
 
     Args:
         data: Content of the file.
         file: Its name.
         description: What was written into its metadata.
+        absent: Classes in it that cannot be imported here, so that nobody has vouched for them: they are not built.
     """
     spec = description.get("spec") or {}
     aliases, missing = description.get("aliases") or {}, description.get("missing") or []
     unknown = _unknown(spec)
-    if unknown:
-        why = f"what it was made with is not known ({', '.join(unknown)})"
-        return autotrack.Exported(_STATE.format(why=why.replace('"', "'"), file=file, aliases=aliases), {})
+    if unknown or absent:
+        why = f"{', '.join(absent)} cannot be imported" if absent else f"unknown: {', '.join(unknown)}"
+        return autotrack.Exported(_STATE.format(why=why, file=file, aliases=aliases), {})
     module = f"load_{hashlib.sha256(data).hexdigest()[:12]}"
     code = _MODULE.format(spec=spec, file=file, aliases=aliases, strict=not missing)
     return autotrack.Exported(code, {"python_function": {"loader_module": module, "code": "code"}}, module)

@@ -95,8 +95,11 @@ class SafetensorsFormat:
         return module
 
     def export(self, data: bytes, file: str) -> autotrack.Exported:
-        """The same file, with a loader that builds the module."""
-        return exported(data, file, _description(data))
+        """The same file, with a loader that builds the module, or gives its state where that cannot be."""
+        description = _description(data)
+        named, _ = autotrack.foreign(_classes, description.get("spec"))
+        absent = sorted(name for name in (named or set()) - TRUSTED if not _can_be_found(name))
+        return exported(data, file, description, absent)
 
 
 def _description(data: bytes) -> dict[str, Any]:

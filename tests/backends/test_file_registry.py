@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,13 +91,38 @@ def test_a_torn_change_costs_itself_alone(tmp_path: Path):
     add(registry)
     registry.change("churn", RegistryChange(aliases={"champion": 1}))
     registry.change("churn", RegistryChange(tags={"a": "b"}))
-    files = sorted((tmp_path / "s/registry/churn/journal").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
-    assert len(files) == 2
-    lines = files[1].read_bytes().splitlines(keepends=True)
-    files[1].write_bytes(lines[0] + lines[1][:-5])
+    journals = list((tmp_path / "s/registry/churn/journal").glob("*.jsonl"))
+    (second,) = [journal for journal in journals if b'"tags"' in journal.read_bytes()]
+    lines = second.read_bytes().splitlines(keepends=True)
+    second.write_bytes(lines[0] + lines[1][:-5])
     model = registry.read("churn")
     assert (model.aliases, model.tags) == ({"champion": 1}, {})
     assert ["torn" in problem for problem in model.problems] == [True]
+
+
+def test_a_change_comes_after_those_that_are_there_whatever_the_clocks_say(tmp_path: Path, monkeypatch):
+    registry = FileBackend(tmp_path / "s").registry()
+    add(registry)
+    add(registry)
+    with monkeypatch.context() as ahead:
+        now = time.time
+        ahead.setattr(time, "time", lambda: now() + 3600)
+        registry.change("churn", RegistryChange(aliases={"champion": 1}))
+    for number in (2, 1, 2):
+        registry.change("churn", RegistryChange(aliases={"champion": number}))
+        assert registry.read("churn").aliases == {"champion": number}
+
+
+def test_what_a_hostile_journal_calls_an_alias_is_named_and_passed_over(tmp_path: Path):
+    registry = FileBackend(tmp_path / "s").registry()
+    add(registry)
+    registry.change("churn", RegistryChange(aliases={"champion": 1}))
+    (journal,) = (tmp_path / "s/registry/churn/journal").glob("*.jsonl")
+    head, line, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(head + line.replace(b"champion", rb"\u001b[2J"))
+    model = registry.read("churn")
+    assert (model.aliases, model.versions[1].aliases) == ({}, [])
+    assert model.problems == [r"'\x1b[2J' is no alias"]
 
 
 def test_a_shared_store_is_shared_whatever_the_umask(tmp_path: Path):

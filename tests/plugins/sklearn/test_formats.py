@@ -1,6 +1,6 @@
-"""What the helper process may import to turn a model into skops: what was installed, wherever that was."""
+"""What the helper process may import to turn a model into skops, and what a model requires."""
 
-import importlib
+import importlib.metadata
 import pickle
 from pathlib import Path
 
@@ -31,3 +31,13 @@ def test_classes_of_installed_packages_only(folder: str, tmp_path: Path, monkeyp
             SkopsFormat().convert(data)
     else:
         assert SkopsFormat().convert(data).format == "skops"
+
+
+@pytest.mark.parametrize("name", ["imblearn.under_sampling.RandomUnderSampler", "lightgbm.LGBMClassifier"])
+def test_what_a_model_requires_are_distributions(name: str):
+    """Named as pip knows them, which is not always how they are imported."""
+    module, _, cls = name.rpartition(".")
+    model = getattr(pytest.importorskip(module), cls)()
+    requires = SkopsFormat().save(model).requires
+    assert len(requires) == 2
+    assert requires == {distribution: importlib.metadata.version(distribution) for distribution in requires}

@@ -242,6 +242,37 @@ def test_a_small_file_builds_no_huge_module(caplog, name, arguments, words):
     assert words in caplog.text
 
 
+def test_a_class_that_cannot_be_imported_is_exported_as_its_state(tmp_path):
+    """Nobody vouched for it: one of a training script, say."""
+    import runpy
+
+    form = SafetensorsFormat()
+    module = type("Local", (nn.Linear,), {"__module__": "__main__"})(2, 1)
+    data = form.save(module).data
+    exported = form.export(data, "m.safetensors")
+    assert (exported.flavors, exported.module) == ({}, "")
+    (tmp_path / "m.safetensors").write_bytes(data)
+    (tmp_path / "load.py").write_text(exported.code)
+    assert "__main__.Local cannot be imported" in exported.code
+    assert same_state(runpy.run_path(str(tmp_path / "load.py"))["load"](tmp_path), module)
+
+
+def test_what_an_exported_folder_builds_is_what_load_builds(tmp_path):
+    import runpy
+
+    form = SafetensorsFormat()
+    tied = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3)).to(torch.bfloat16)
+    tied[2].weight = tied[0].weight
+    data = form.save(tied).data
+    exported = form.export(data, "m.safetensors")
+    (tmp_path / "m.safetensors").write_bytes(data)
+    (tmp_path / "load.py").write_text(exported.code)
+    loaded = runpy.run_path(str(tmp_path / "load.py"))["load"](tmp_path)
+    assert repr(loaded) == repr(tied)
+    assert same_state(loaded, tied)
+    assert {part.dtype for part in loaded.parameters()} == {torch.bfloat16}
+
+
 def test_log_model(tracked):
     with autotrack.start_run() as run:
         run.log_model(nn.Linear(2, 1), "layer")
