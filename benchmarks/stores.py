@@ -12,7 +12,7 @@ from autotrack.backends.file import FileBackend
 from autotrack.backends.journal import JournalWriter
 from autotrack.records import Begin, End, Facts, Params, Points, encode
 
-__all__ = ["write_runs"]
+__all__ = ["write_run_of_points", "write_runs"]
 
 _GATHERED = 100
 """Points in a line: what a training of a thousand steps a second gathers in 100 ms."""
@@ -43,6 +43,22 @@ def write_runs(root: Path, runs: int, params: int, metrics: int, points: int, ag
             for path in (*journal.iterdir(), journal):
                 os.utime(path, (now, now))
     return size
+
+
+def write_run_of_points(root: Path, points: int) -> None:
+    """A run that goes on, with so many points of the metric ``loss``, a thousand a line."""
+    FileBackend(root).create()
+    folder = root / "runs" / new_run_id(time.time())
+    (folder / "journal").mkdir(0o700, parents=True)
+    journal = JournalWriter(folder / "journal", folder.name)
+    journal.append(encode(Begin(name="long", experiment="e")))
+    for first in range(0, points, 1000):
+        steps = list(range(first, first + 1000))
+        values = [1 / (step + 1) for step in steps]
+        journal.append(
+            encode(Points(t=1000 * first, key="loss", s=steps, v=values, dt=list(range(0, 1_000_000, 1000))))
+        )
+    journal.release()
 
 
 def _body(metrics: int, points: int, chance: random.Random) -> list[bytes]:
