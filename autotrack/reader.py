@@ -376,23 +376,20 @@ def _only(ids: list[str], ref: str) -> str:
 
 
 def _extreme(source: RunSource, which: str, key: str) -> list[str]:
-    runs = [(head.metrics, head.id) for head in _all(source, Order("metrics", key))]
-    known = {name for metrics, _ in runs for name in metrics}
-    key = _meant(known, key)
-    scored = [(metrics[key], run_id) for metrics, run_id in runs if key in metrics and not math.isnan(metrics[key])]
-    if not scored and key in known:
-        raise RunNotFound(f"metric {key!r} is NaN in all runs that have it")
-    if not scored and runs:
+    found = [(head.metrics, head.id) for head in _all(source, Order("metrics", key))]
+    if found and not any(key in metrics for metrics, _ in found):
+        known = {name for run in RunList(source, [run_id for _, run_id in found]) for name in run.metrics}
+        # Without the data it is of, where that is clear: accuracy for accuracy_on_X_test.
+        of_data = [name for name in known if name.startswith(f"{key}_on_")]
+        if len(of_data) == 1:
+            return _extreme(source, which, of_data[0])
         names = sorted(known, key=lambda name: (not name.startswith(key), name))
         raise RunNotFound(f"no run has a metric {key!r}; there are: {', '.join(names[:20]) or 'none'}")
+    scored = [(metrics[key], run_id) for metrics, run_id in found if key in metrics and not math.isnan(metrics[key])]
+    if found and not scored:
+        raise RunNotFound(f"metric {key!r} is NaN in all runs that have it")
     pick = max if which == "max" else min
     return [pick(scored, key=operator.itemgetter(0))[1]] if scored else []
-
-
-def _meant(known: set[str], key: str) -> str:
-    """A metric by its name, or without the data it is of, where that is clear: accuracy for accuracy_on_X_test."""
-    of_data = [name for name in known if name.startswith(f"{key}_on_")]
-    return of_data[0] if key not in known and len(of_data) == 1 else key
 
 
 def _descendant(run: RunRecord, ref: str, child: str) -> RunRecord:

@@ -80,6 +80,8 @@ class Recording:
         self._adopted = False
         self._by_hand: set[str] = set()
         self._params: dict[str, Any] = {}
+        self._changed: list[str] = []
+        self._begun = 0  # children
         self._metrics: dict[str, list[Any]] = {}  # key -> [count, last, min, max, last step]
         self._tags: dict[str, str] = {}
         self._saved: Counter[str] = Counter()  # models by name
@@ -321,6 +323,8 @@ class Recording:
     @guarded("a run that is none")
     def _discard(self) -> None:
         self._write([Removed(t=self._writer.elapsed(), by="autotrack")])
+        if self._child and "." not in self._child:
+            self._top._begun -= 1
 
     @guarded("the end of a run")
     def _end(self, error: BaseException | None) -> None:
@@ -339,6 +343,8 @@ class Recording:
             params=summary.params,
             metrics=summary.metrics,
             tags=summary.tags,
+            changed=list(self._changed),
+            children=None if self._child else self._begun,
         )
         if self._child:
             end.c = self._child

@@ -46,6 +46,7 @@ __all__ = [
     "Tags",
     "Version",
     "decode",
+    "decode_lines",
     "encode",
     "encode_all",
     "number_from_json",
@@ -224,7 +225,11 @@ class Summary(Record, tag="summary", kw_only=True):
 
 
 class End(Record, tag="end", kw_only=True):
-    """The run's outermost training returned or raised. A record, not a seal: more may follow."""
+    """The run's outermost training returned or raised. A record, not a seal: more may follow.
+
+    ``children`` is the number of child runs that its writer began, None where that is not said. Where it is, ``begin``
+    and this record are all that a list of runs needs of the file up to here.
+    """
 
     status: str
     duration: float
@@ -234,6 +239,8 @@ class End(Record, tag="end", kw_only=True):
     params: dict[str, Any] = {}
     metrics: dict[str, list[float | str | None]] = {}
     tags: dict[str, str] = {}
+    changed: list[str] = []
+    children: int | None = None
 
 
 class Resumed(Record, tag="resumed", kw_only=True):
@@ -305,6 +312,23 @@ def decode(line: bytes) -> AnyRecord | None:
         return cast("AnyRecord", msgspec.convert(raw, AnyRecord))
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
+
+
+def decode_lines(data: bytes) -> list[Record]:
+    """The records of whole lines; without those that are damaged or of unknown kinds."""
+    try:
+        return list(_decoder.decode_lines(data))
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    found: list[Record] = []
+    for line in data.split(b"\n"):
+        try:
+            record = decode(line) if line else None
+        except ValueError:
+            continue
+        if record is not None:
+            found.append(record)
+    return found
 
 
 def _refuse_constant(name: str) -> float:

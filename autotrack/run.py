@@ -164,6 +164,7 @@ class Run(Recording):
         """A child run. It lives in this run's journal until it has files of its own."""
         with self._lock:
             self._children += 1
+            self._begun += 1
             number = str(self._children)
         if self.elsewhere:  # numbers are the parent's; a forked child makes its own
             number = f"{number}-{os.urandom(3).hex()}"
@@ -191,6 +192,7 @@ class Run(Recording):
             for child in children[first : first + _AT_ONCE]:
                 key = f"{self._child}.{child.number}" if self._child else str(child.number)
                 records += child.records(key, now, partial(self._param, files=self._allowance.files), self._clean)
+                self._begun += bool(child.name)
             if records:
                 self._writer.write(records)
 
@@ -320,7 +322,9 @@ class Run(Recording):
                 if _by_hand or f"params.{key}" not in self._by_hand
             }
             self._params.update(fields)
-            records.append(Params(t=now, p=fields, changed=[key for key in changed if key in fields]))
+            changed = [key for key in changed if key in fields]
+            self._changed = [key for key in self._changed if key not in fields] + changed
+            records.append(Params(t=now, p=fields, changed=changed))
         if facts:
             records.append(Facts(t=now, f=dict(facts)))
         self._write(records)

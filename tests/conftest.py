@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -15,6 +16,9 @@ from autotrack.testing.fixtures import tracked  # noqa: F401  a fixture is found
 os.environ["AUTOTRACK_STRICT"] = "1"
 for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOTRACK_MODELS"):
     os.environ.pop(name, None)
+
+CACHE = tempfile.TemporaryDirectory(prefix="autotrack-cache-")  # of all tests here, and of the processes they start
+os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 # tests/plugins/<framework> is left out where the framework is not installed, as in most rows of tests/matrix.py.
 MISSING = [folder.name for folder in Path(__file__).parent.glob("plugins/[a-z]*/") if find_spec(folder.name) is None]

@@ -136,8 +136,8 @@ class RunSource(Protocol):
         """Heads of all runs, newest first, as they are now.
 
         The reader applies the whole query to what comes: a source may leave out any run that does not meet its
-        experiment and conditions, or none. Of a head only the attributes and ``query.parts`` are looked at; its other
-        mappings may be empty. The reader stops when it has enough.
+        experiment and conditions, or none. Of a head only the attributes and ``query.keys`` of its params, metrics and
+        tags are looked at; all else in these may be missing. The reader stops when it has enough.
         """
         return (head for run_id in reversed(self.run_ids()) for head in self.heads_of([run_id]).values())
 
@@ -175,7 +175,7 @@ class RunSource(Protocol):
 
         top, _, child = run_id.partition(".")
         builder = HistoryBuilder(key)
-        for entry in self.read(top).entries:
+        for entry in self.read(top).entries:  # sorted
             if entry.record.c == child:
                 builder.take(entry.time, entry.record)
         return builder.history

@@ -312,9 +312,11 @@ class FileRunWriter:
 
     def close(self) -> None:
         """The run has ended: seal it; ``alive`` goes, the descriptor with the next round of housekeeping."""
-        self._ended = True
+        again, self._ended = self._ended, True
         try:
             self._journal.seal()
+            if again:  # readers only ask a run that ended long ago whether its folder has changed
+                os.utime(self.folder / "journal")
             if self._journal.is_deleted():
                 raise FileNotFoundError(errno.ENOENT, "the run's folder was deleted", str(self.folder))
             (self.folder / "alive").unlink(missing_ok=True)

@@ -6,9 +6,9 @@ import errno
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autotrack.backends import file_experiments, trash
 from autotrack.backends.base import RunLog, RunSource, safe_path
@@ -17,6 +17,11 @@ from autotrack.backends.journal_folder import open_plain_file, read_folder
 from autotrack.backends.liveness import is_alive
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
 from autotrack.records import FORMAT_VERSION, Record, Removed, Restored
+
+if TYPE_CHECKING:
+    from autotrack.backends.heads import HeadState, Query, RunHead
+    from autotrack.backends.history import History
+    from autotrack.backends.index import Index
 
 __all__ = ["FileSource", "read_description"]
 
@@ -30,6 +35,7 @@ class FileSource(RunSource):
         self.root = root
         self._runs = root / folder
         description = read_description(root)
+        self._store = str((description or {}).get("store", ""))
         if description is not None and description.get("min_reader", 1) > FORMAT_VERSION:
             raise StoreVersionError(
                 f"{root} needs a reader of format {description['min_reader']}; this autotrack reads up to "
@@ -47,6 +53,49 @@ class FileSource(RunSource):
             return {name for name in os.listdir(folder) if _RUN_ID.fullmatch(name)}
         except FileNotFoundError:
             return set()
+
+    def heads(self, query: Query) -> Iterator[RunHead]:
+        """Heads of all runs, by the index; see the contract."""
+        index = self._index()
+        index.refresh(self.run_ids)
+        parts = [part for part in ("params", "metrics", "tags") if query.keys(part)]
+        wanted = query.keys("params"), query.keys("metrics")
+        return (self._head(run_id, state, *wanted) for run_id, state in index.states(parts))
+
+    def heads_of(self, run_ids: Sequence[str]) -> dict[str, RunHead]:
+        """Whole heads of these runs, as they were when they were listed last; see the contract."""
+        found = {run_id: self._head(run_id, state) for run_id, state in self._index().states_of(run_ids)}
+        missing = [run_id for run_id in run_ids if run_id not in found]
+        return found | super().heads_of(missing) if missing else found
+
+    def history(self, run_id: str, key: str) -> History:
+        """All points of a metric, by the cache of histories; see the contract."""
+        from autotrack.backends.histories import read_history  # noqa: PLC0415  a training needs no SQLite
+        from autotrack.backends.index import cache_folder  # noqa: PLC0415
+
+        top = run_id.partition(".")[0]
+        folder = self._runs / top
+        if not _RUN_ID.fullmatch(top) or not folder.is_dir():
+            raise RunNotFound(f"there is no run {top!r} in {self.root}; `autotrack ls` lists the runs")
+        cache = cache_folder(self._store)
+        try:
+            return read_history(str(folder / "journal"), run_id, key, cache and cache / "histories.sqlite")
+        except OSError:  # no journal: nothing was logged
+            return super().history(run_id, key)
+
+    def _index(self) -> Index:
+        from autotrack.backends.index import index_of  # noqa: PLC0415  a training needs no SQLite
+
+        return index_of(self._runs, self._store)
+
+    def _head(self, run_id: str, state: HeadState, *wanted: Collection[str]) -> RunHead:
+        """Whether a process lives is asked now: nobody remembers that."""
+        from autotrack.backends.heads import derived_status, head_of  # noqa: PLC0415
+
+        status = state.status
+        if status in ("", "idle"):
+            status = derived_status(status, *is_alive(self._runs / run_id / "alive"))
+        return head_of(run_id, state, status, *wanted)
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run; see the contract."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,17 +110,18 @@ class Query(NamedTuple):
     orders: tuple[Order, ...] = ()
     limit: int | None = None
 
-    @property
-    def parts(self) -> frozenset[str]:
-        """What of the heads is looked at to answer it: attributes, params, metrics, tags."""
+    def keys(self, entity: str) -> frozenset[str]:
+        """What it looks at of a run's params, metrics or tags."""
         columns: tuple[Comparison | Order, ...] = (*self.conditions, *self.orders)
-        return frozenset(column.entity for column in columns)
+        return frozenset(column.key for column in columns if column.entity == entity)
 
 
 class HeadState(msgspec.Struct, omit_defaults=True):
     """A head in JSON types, and what is needed to go on with it when more records come.
 
-    ``metrics`` maps a key to [count, last, min, max, last step, time of the last]; numbers as in the journal.
+    ``metrics`` maps a key to [count, last, min, max, last step, time of the last]. ``time`` is that of the newest
+    record whose order matters; ``skipped`` one up to which there are points that nobody read, as an ``end`` says what
+    they come to.
     """
 
     name: str = ""
@@ -139,20 +140,26 @@ class HeadState(msgspec.Struct, omit_defaults=True):
     removed: bool = False
     children: int = 0
     begun: bool = False
-    time: float = -math.inf
+    time: float = -1e18
+    skipped: float = -1e18
     params: dict[str, Any] = {}
     metrics: dict[str, list[Any]] = {}
     tags: dict[str, str] = {}
 
 
-def _summary(numbers: list[Any]) -> MetricSummary:
-    last, low, high = (number_from_json(number) for number in numbers[1:4])
-    return MetricSummary(numbers[0], last, low, high, numbers[4])
-
-
-def head_of(run_id: str, state: HeadState, status: str) -> RunHead:
-    """The head that a state stands for."""
-    summaries = {key: _summary(numbers) for key, numbers in state.metrics.items()}
+def head_of(
+    run_id: str,
+    state: HeadState,
+    status: str,
+    param_keys: Collection[str] | None = None,
+    metric_keys: Collection[str] | None = None,
+) -> RunHead:
+    """The head that a state stands for, with these of its params and metrics; None: with all."""
+    params, metrics = state.params, state.metrics
+    if param_keys is not None:
+        params = {key: params[key] for key in param_keys if key in params}
+    if metric_keys is not None:
+        metrics = {key: metrics[key] for key in metric_keys if key in metrics}
     return RunHead(
         run_id,
         state.name,
@@ -160,10 +167,10 @@ def head_of(run_id: str, state: HeadState, status: str) -> RunHead:
         status,
         math.nan if state.start is None else state.start,
         state.duration,
-        {key: values.from_json(value) for key, value in state.params.items()},
+        {key: values.from_json(value) for key, value in params.items()},
         state.changed,
-        {key: summary.last for key, summary in summaries.items()},
-        summaries,
+        {key: seen[1] for key, seen in metrics.items()},
+        {key: MetricSummary(*seen[:5]) for key, seen in metrics.items()},
         state.tags,
         state.parent,
         state.session,
@@ -223,6 +230,8 @@ class HeadFold:
         if not state.begun and (state.start is None or time < state.start):
             state.start = time
         if isinstance(record, (Metrics, Points)):
+            if time < state.skipped:
+                return False
             self._points(time, record)
             return True
         handler = self._handlers.get(type(record))
@@ -240,6 +249,24 @@ class HeadFold:
             return self.take(time, record)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
             return True
+
+    def take_summary(self, time: float, end: End) -> None:
+        """The end of a run in place of all records before it but ``begin`` and the environment.
+
+        Raises:
+            ValueError, TypeError: Its summary makes no sense.
+        """
+        metrics: dict[str, list[Any]] = {}
+        for key, numbers in end.metrics.items():
+            count, last, low, high, step = numbers
+            metrics[key] = [_whole(count), *map(number_from_json, (last, low, high)), _whole(step), time]
+        for value in end.params.values():
+            values.from_json(value)
+        state = self.state
+        state.params, state.metrics, state.tags = dict(end.params), metrics, dict(end.tags)
+        state.changed, state.children = list(end.changed), end.children or 0
+        state.time = state.skipped = time
+        self._end(time, end)
 
     def _child(self, record: Record) -> None:
         if "." not in record.c:
@@ -313,6 +340,19 @@ class HeadFold:
         Begin: _begin, Change: _change, Params: _params, Tags: _tags, Facts: _facts, End: _end,
         Resumed: _resumed, Removed: _removed, Restored: _restored,
     }  # fmt: skip
+
+
+def _whole(number: float | str | None) -> int | None:
+    """A count or step of a summary, whose numbers are all read as doubles.
+
+    Raises:
+        ValueError: It is none, or too large to be exact.
+    """
+    if number is None:
+        return None
+    if not isinstance(number, float) or not number.is_integer() or abs(number) >= 2**53:
+        raise ValueError(f"{number!r} is no exact whole number")
+    return int(number)
 
 
 def _range(record: Metrics | Points, numbers: list[float]) -> tuple[float, float, int]:

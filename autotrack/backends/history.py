@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, overload
 
 from autotrack.records import Metrics, Points, Record, number_from_json
 
@@ -12,6 +13,9 @@ __all__ = ["NONE", "History", "HistoryBuilder", "Point", "points_of"]
 
 NONE = -(2**63)
 """Stands in the arrays of steps and epochs for a point that has none."""
+
+
+_LARGE = 2**62
 
 
 class Point(NamedTuple):
@@ -127,19 +131,43 @@ def points_of(record: Metrics | Points, key: str) -> tuple[list[int | None], lis
 
 
 class HistoryBuilder:
-    """Takes the records of one metric, one by one."""
+    """Takes the records of one run (or child run), and makes the history of one metric of them.
+
+    Attributes:
+        history: All points so far.
+        at: For each of them that was taken here the time of its record, in seconds: they are sorted by that.
+    """
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.history = History(array("q"), array("q"), array("d"), array("d"))
+        self.at = array("d")
+
+    def take_all(self, start: float, records: Sequence[Record]) -> None:
+        """The points in records whose times count from ``start``, in seconds."""
+        history, key, at = self.history, self.key, self.at
+        for record in records:
+            time = start + record.t / 1e6
+            if type(record) is Metrics:
+                value, step, epoch = record.m.get(key), record.s, record.e
+                # Nearly all of them, and there are many.
+                if type(value) is float and type(step) is int and -_LARGE < step < _LARGE and epoch is None:
+                    history.step.append(step)
+                    history.epoch.append(NONE)
+                    history.time.append(time)
+                    history.value.append(value)
+                    at.append(time)
+                elif value is not None:
+                    self.take(time, record)
+            else:
+                self.take(time, record)
 
     def take(self, time: float, record: Record) -> None:
-        """The points in a record, if it has any of this metric; one that makes no sense has none."""
-        if isinstance(record, Metrics):
-            if self.key not in record.m:
-                return
-        elif not isinstance(record, Points) or record.key != self.key:
+        """The points in one record of this time; one that makes no sense has none."""
+        of_it = self.key in record.m if isinstance(record, Metrics) else getattr(record, "key", None) == self.key
+        if not of_it:
             return
+        assert isinstance(record, (Metrics, Points))
         try:
             steps, epochs, later, values = points_of(record, self.key)
         except ValueError:
@@ -149,7 +177,21 @@ class HistoryBuilder:
         history.epoch.extend(_whole(epochs))
         history.time.extend([time + after / 1e6 for after in later])
         history.value.extend(values)
+        self.at.extend([time] * len(values))
+
+    def sort(self) -> None:
+        """Bring the points that were taken here into the order of their records."""
+        at, history = self.at, self.history
+        if all(map(operator.le, at, at[1:])):
+            return
+        order = sorted(range(len(at)), key=at.__getitem__)
+        first = len(history) - len(at)
+        columns: tuple[array[Any], ...] = (history.step, history.epoch, history.time, history.value)
+        for column in columns:
+            taken = column[first:]
+            column[first:] = array(column.typecode, [taken[index] for index in order])
+        self.at = array("d", [at[index] for index in order])
 
 
-def _whole(numbers: list[int | None]) -> Iterable[int]:
+def _whole(numbers: list[int | None]) -> list[int]:
     return [NONE if number is None else number for number in numbers]

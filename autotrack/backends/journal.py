@@ -14,12 +14,12 @@ from pathlib import Path
 from autotrack.backends.base import Entry
 from autotrack.records import FORMAT_VERSION, Head, Record, Seal, decode, encode
 
-__all__ = ["SEAL_EVERY", "JournalWriter", "read_journal", "run_start"]
+__all__ = ["FARTHEST", "SEAL_EVERY", "JournalWriter", "block_intact", "read_journal", "run_start"]
 
 SEAL_EVERY = 64 * 1024
 """Bytes between two seals."""
 
-_FARTHEST = 2**53
+FARTHEST = 2**53
 """Microseconds (285 years) beyond which a time is damage."""
 
 OPEN_FILES = 64
@@ -295,7 +295,7 @@ class _Reading:
             return
         if record is None:
             self.unknown += 1
-        elif abs(record.t) > _FARTHEST or (isinstance(record, Head) and abs(record.start) > _FARTHEST):
+        elif abs(record.t) > FARTHEST or (isinstance(record, Head) and abs(record.start) > FARTHEST):
             self.hurt(f"line {number} (byte {offset}) is damaged: its time is out of range")
         elif isinstance(record, Head):
             self.start = record.start / 1e6
@@ -343,7 +343,7 @@ def _readable_version(line: bytes, data: bytes, reading: _Reading) -> bool:
     except ValueError:
         return True
     if isinstance(head, Head):
-        if head.v > FORMAT_VERSION and _first_block_intact(data):
+        if head.v > FORMAT_VERSION and block_intact(data):
             reading.hurt(f"written in format {head.v}; this autotrack reads up to {FORMAT_VERSION}: upgrade autotrack")
             return False
         return True
@@ -351,7 +351,7 @@ def _readable_version(line: bytes, data: bytes, reading: _Reading) -> bool:
     return True
 
 
-def _first_block_intact(data: bytes) -> bool:
+def block_intact(data: bytes) -> bool:
     """Whether the bytes before the first seal match it; True where there is none. Its form never changes."""
     offset = data.find(b'\n{"k":"seal",') + 1
     try:

@@ -1,0 +1,80 @@
+"""Heads as rows of the index: JSON, since that holds whatever a journal holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from autotrack.backends.heads import HeadState
+from autotrack.backends.marks import FileMark
+from autotrack.records import number_from_json, number_to_json
+
+__all__ = ["PARTS", "decode_marks", "decode_state", "encode_marks", "encode_state"]
+
+PARTS = ("params", "metrics", "tags")
+"""What of a head has a column of its own, beside all the rest."""
+
+_head = msgspec.json.Decoder(HeadState)
+_marks = msgspec.json.Decoder(list[FileMark])
+_mapping = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_marks(marks: list[FileMark]) -> bytes:
+    """How far the files of a run were read."""
+    return _encode(marks)
+
+
+def decode_marks(data: bytes) -> list[FileMark]:
+    """What ``encode_marks`` wrote.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    marks: list[FileMark] = _decode(_marks, data)
+    return marks
+
+
+def encode_state(state: HeadState) -> tuple[bytes, ...]:
+    """The columns of a head: all but the parts, then each of ``PARTS``."""
+    metrics = {
+        key: [seen[0], *(number_to_json(number) for number in seen[1:4]), *seen[4:]]
+        for key, seen in state.metrics.items()
+    }
+    rest = msgspec.structs.replace(state, params={}, metrics={}, tags={})
+    return _encode(rest), _encode(state.params), _encode(metrics), _encode(state.tags)
+
+
+def decode_state(head: bytes, columns: Collection[tuple[str, bytes]]) -> HeadState:
+    """A head of its first column and of (part, column) of as many parts as are wanted.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    state: HeadState = _decode(_head, head)
+    for part, data in columns:
+        content = _decode(_mapping, data)
+        if part == "metrics" and (b'"nan"' in data or b'inf"' in data):
+            for seen in content.values():
+                seen[1:4] = [number_from_json(number) for number in seen[1:4]]
+        setattr(state, part, content)
+    return state
+
+
+def _encode(content: Any) -> bytes:
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:  # lone surrogates
+        return json.dumps(msgspec.to_builtins(content)).encode()
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError:  # lone surrogates, or damage
+        try:
+            return msgspec.convert(json.loads(data), decoder.type)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from None
