@@ -89,7 +89,7 @@ def test_an_unknown_integration_is_named(tracked: Path):
 
 
 def test_an_unknown_scheme_is_named_and_changes_nothing(tracked: Path):
-    with pytest.raises(ConfigError, match="no backend for mlflow-of-mars://"):
+    with pytest.raises(ConfigError, match="serves mlflow-of-mars://"):
         autotrack.enable(store="mlflow-of-mars://host")
     with autotrack.start_run("still-here"):
         pass
