@@ -48,7 +48,7 @@ def measure_fit(begin: Callable[[str], None], folder: Path) -> Iterator[Turn]:
 
     begin(os.environ[SERVER])
     while True:
-        yield pairs(lambda: fit(untouched), lambda: fit(lambda model, X, y: model.fit(X, y)), count=2, pause=1.0)
+        yield pairs(lambda: fit(untouched), lambda: fit(lambda model, X, y: model.fit(X, y)), count=1, pause=1.0)
 
 
 def autotrack(server: str) -> None:

@@ -9,6 +9,7 @@ import autotrack
 from autotrack.errors import RemoteError, RemoteRefused
 from autotrack.forward import Forwarder, sync
 from autotrack.records import Removed
+from tests.backends import written
 
 
 class MemoryRun:
@@ -65,11 +66,9 @@ class MemoryRemote:
         pass
 
 
-def record(points: int = 3) -> str:
-    with autotrack.start_run() as run:
-        for step in range(points):
-            run.log_metrics({"loss": step / 2}, step=step)
-    return run.id
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
 
 
 def journals(store: Path, run_id: str) -> dict[tuple[str, str], bytes]:
@@ -77,87 +76,86 @@ def journals(store: Path, run_id: str) -> dict[tuple[str, str], bytes]:
     return {(run_id, path.stem): path.read_bytes() for path in folder.iterdir()}
 
 
-def test_each_round_sends_what_is_new(tracked: Path):
+def test_each_round_sends_what_is_new(store: Path):
     remote = MemoryRemote()
-    forwarder = Forwarder(tracked, remote)
+    run = written.begin(store)
+    forwarder = Forwarder(store, remote)
+    assert forwarder.round()
+    assert forwarder.progress.records == 1
+    written.points(run, 0, 1)
+    assert forwarder.round()
     assert not forwarder.round()
-    with autotrack.start_run() as run:
-        run.log_metrics({"loss": 1.0}, step=0)
-        assert forwarder.round()
-        assert not forwarder.round()
-        assert forwarder.progress.open == {run.id}
-        assert remote.journals == {}
-        run.log_metrics({"loss": 2.0}, step=1)
-        before = forwarder.progress.records
-        assert forwarder.round()
-        assert forwarder.progress.records == before + 1
-    while forwarder.round():
-        pass
+    assert forwarder.progress.open == {run.run_id}
+    assert remote.journals == {}
+    written.end(run)
+    assert forwarder.round()
+    assert forwarder.progress.records == 4
+    assert not forwarder.round()
     assert forwarder.progress.open == set()
-    assert remote.journals == journals(tracked, run.id)
+    assert remote.journals == journals(store, run.run_id)
 
 
 @pytest.mark.parametrize("failures", range(1, 6))
-def test_after_errors_all_is_sent(failures: int, tracked: Path):
+def test_after_errors_all_is_sent(failures: int, store: Path):
     remote = MemoryRemote()
     remote.failures = failures
-    ids = [record() for _ in range(3)]
+    ids = [written.record(store) for _ in range(3)]
     told = []
-    sync(Forwarder(tracked, remote), patience=60, tell=told.append, wait=lambda seconds: None)
+    sync(Forwarder(store, remote), patience=60, tell=told.append, wait=lambda seconds: None)
     assert set(remote.runs) == set(ids)
-    assert remote.journals == journals(tracked, ids[0]) | journals(tracked, ids[1]) | journals(tracked, ids[2])
+    assert remote.journals == journals(store, ids[0]) | journals(store, ids[1]) | journals(store, ids[2])
     assert told == ["away", "the server answers again"]
 
 
-def test_a_server_that_stays_away_is_given_up(tracked: Path):
+def test_a_server_that_stays_away_is_given_up(store: Path):
     remote = MemoryRemote()
     remote.failures = 10**9
-    record()
+    written.record(store)
     with pytest.raises(RemoteError, match="away"):
-        sync(Forwarder(tracked, remote), patience=0, tell=lambda text: None, wait=lambda seconds: None)
+        sync(Forwarder(store, remote), patience=0, tell=lambda text: None, wait=lambda seconds: None)
 
 
-def test_a_server_that_refuses_is_asked_once(tracked: Path):
+def test_a_server_that_refuses_is_asked_once(store: Path):
     remote = MemoryRemote()
     remote.failures, remote.error = 10**9, RemoteRefused("no")
-    record()
+    written.record(store)
     with pytest.raises(RemoteRefused):
-        sync(Forwarder(tracked, remote), patience=10**9, watch=True, tell=lambda text: None)
+        sync(Forwarder(store, remote), patience=10**9, watch=True, tell=lambda text: None)
     assert remote.failures == 10**9 - 1
 
 
-def test_only_runs_that_are_wanted_are_asked_for(tracked: Path):
-    first, second = record(), record()
+def test_only_runs_that_are_wanted_are_asked_for(store: Path):
+    first, second = written.record(store), written.record(store)
     remote = MemoryRemote()
-    Forwarder(tracked, remote, since=second).round()
+    Forwarder(store, remote, since=second).round()
     assert set(remote.runs) == {second}
-    Forwarder(tracked, remote, lambda begin: begin.session == "another").round()
+    Forwarder(store, remote, lambda begin: begin.session == "another").round()
     assert first not in remote.runs
 
 
-def test_a_dry_run_counts_and_sends_nothing(tracked: Path):
-    record(5)
+def test_a_dry_run_counts_and_sends_nothing(store: Path):
+    written.record(store, 5)
     remote = MemoryRemote()
-    dry, real = Forwarder(tracked, remote), Forwarder(tracked, remote)
+    dry, real = Forwarder(store, remote), Forwarder(store, remote)
     dry.round(send=False)
     assert remote.runs == {}
     real.round()
-    assert dry.progress.records == real.progress.records > 5
+    assert dry.progress.records == real.progress.records == 7
 
 
-def test_removed_runs_go_and_those_that_were_never_there_stay_away(tracked: Path):
-    kept, gone, never = record(), record(), record()
+def test_removed_runs_go_and_those_that_were_never_there_stay_away(store: Path):
+    kept, gone, never = written.record(store), written.record(store), written.record(store)
     remote = MemoryRemote()
-    autotrack.get_run(never).remove()
-    forwarder = Forwarder(tracked, remote)
+    autotrack.get_run(never, store=store).remove()
+    forwarder = Forwarder(store, remote)
     forwarder.round()
     assert set(remote.runs) == {kept, gone}
-    autotrack.get_run(gone).remove()
+    autotrack.get_run(gone, store=store).remove()
     forwarder.round()
     assert remote.removed == {gone}
 
 
-def test_a_training_that_died_is_told(tracked: Path, script):
+def test_a_training_that_died_is_told(script, tmp_path: Path):
     remote = MemoryRemote()
     script(
         """
@@ -166,39 +164,39 @@ def test_a_training_that_died_is_told(tracked: Path, script):
         run = autotrack.start_run()
         run.log_metrics({"loss": 1.0})
         os.kill(os.getpid(), 9)
-    """,
+        """,
         check=False,
     )
-    forwarder = Forwarder(tracked, remote)
+    store = tmp_path / ".autotrack"
+    forwarder = Forwarder(store, remote)
     while forwarder.round():
         pass
     (run_id,) = remote.runs
     assert remote.lost == [run_id]
-    assert remote.journals == journals(tracked, run_id)
+    assert remote.journals == journals(store, run_id)
 
 
-def test_links_in_a_store_lead_nowhere(tracked: Path, tmp_path: Path):
-    run_id = record()
+def test_links_in_a_store_lead_nowhere(store: Path, tmp_path: Path):
+    run_id = written.record(store)
     secret = tmp_path / "secret.jsonl"
     secret.write_text('{"k":"tags","g":{"secret":"x"}}\n')
-    os.symlink(secret, tracked / "runs" / run_id / "journal" / "0000000000000000.jsonl")
+    os.symlink(secret, store / "runs" / run_id / "journal" / "0000000000000000.jsonl")
     remote = MemoryRemote()
-    forwarder = Forwarder(tracked, remote)
+    forwarder = Forwarder(store, remote)
     while forwarder.round():
         pass
     assert {writer for writer, _ in remote.runs[run_id]} == {writer for _, writer in remote.journals}
     assert b"secret" not in b"".join(remote.journals.values())
 
 
-def test_the_command(tracked: Path, script):
-    record()
+def test_the_command_wants_to_know_where_to(script):
     missing = script(
         """
         import sys
         from autotrack.cli.main import main
         sys.argv[1:] = ["sync"]
         main()
-    """,
+        """,
         check=False,
     )
     assert (missing.returncode, missing.stdout) == (1, "")

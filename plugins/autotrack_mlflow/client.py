@@ -8,8 +8,8 @@ import re
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 import urllib3
@@ -20,8 +20,19 @@ __all__ = ["Client", "Rejected"]
 
 T = TypeVar("T")
 
+
+class _Page(Protocol):
+    @property
+    def next_page_token(self) -> str: ...
+
+
+P = TypeVar("P", bound=_Page)
+
 ANSWER_LIMIT = 32 << 20
 """Bytes of an answer beyond which it is not read."""
+
+LISTING_LIMIT = 1 << 30
+"""Bytes of all pages of one listing beyond which no further one is asked for."""
 
 TRIES = 4
 """How often a request that may be repeated is sent before the server counts as out of reach."""
@@ -70,6 +81,7 @@ class Client:
         self.address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         self._headers = {"Accept-Encoding": "identity", **_authorization(os.environ)}
         self._pool = _pool(parts.scheme, parts.hostname)
+        self._received = 0  # bytes of answers
 
     def close(self) -> None:
         """Close the connections."""
@@ -85,6 +97,23 @@ class Client:
         body = msgspec.json.encode(content)
         send = self._try_often if again else self._try_once
         return self._json(send(method, path, body), answer)
+
+    def pages(self, path: str, query: Mapping[str, Any], answer: type[P], *, method: str = "POST") -> Iterator[P]:
+        """All pages of a listing.
+
+        Raises:
+            RemoteError: It is too long, or does not end.
+        """
+        token, first = "", self._received
+        while True:
+            content = {**query, "page_token": token} if token else query
+            page = self.post(path, content, answer) if method == "POST" else self.get(path, content, answer)
+            yield page
+            token, before = page.next_page_token, token
+            if not token:
+                return
+            if token == before or self._received - first > LISTING_LIMIT:
+                raise RemoteError(f"{self.address} gives a list without an end, or one that is too long")
 
     def put_file(self, path: str, file: BinaryIO, size: int) -> None:
         """Send ``size`` bytes of a file, piece by piece."""
@@ -148,6 +177,7 @@ class Client:
                 response.drain_conn() if response.status < 300 else response.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise RemoteError(f"{self.address} cannot be reached: {_words(error)}") from None
+        self._received += len(data)
         if response.status != 200:
             raise self._failure(response.status, data)
         return data

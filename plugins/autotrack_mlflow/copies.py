@@ -18,8 +18,6 @@ RUN = f"{OWN}run"
 CURSOR = f"{OWN}cursor."
 JOURNAL = f"{OWN}journal."
 
-_PAGES = 1000  # of 1,000 runs each
-
 
 class Experiments:
     """The experiments of a server by name; each is asked for once."""
@@ -161,18 +159,13 @@ class Copies:
     def _search(self, tag: str, value: str, view: str = "ACTIVE_ONLY") -> dict[str, list[Run]]:
         """Runs with a tag, by the id that they are copies of."""
         result: dict[str, list[Run]] = {}
-        token = ""
-        for _ in range(_PAGES):
-            query = {
-                "experiment_ids": [self._experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1000,
-                "run_view_type": view,
-            }  # fmt: skip
-            found = self._client.post("mlflow/runs/search", {**query, "page_token": token} if token else query, Found)
+        query = {
+            "experiment_ids": [self._experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1000,
+            "run_view_type": view,
+        }  # fmt: skip
+        for found in self._client.pages("mlflow/runs/search", query, Found):
             for run in found.runs:
                 tags = run.tags()
                 if tags.get(RUN) == self._run_id and tags.get(tag) == value:
                     result.setdefault(tags.get(ID, ""), []).append(run)
-            token, before = found.next_page_token, token
-            if not token or token == before:
-                break
         return result

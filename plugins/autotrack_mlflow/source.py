@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import tempfile
 import urllib.parse
 import zlib
@@ -20,13 +21,13 @@ from autotrack_mlflow.mapping import OWN, STATUS
 
 __all__ = ["MlflowSource"]
 
-JOURNAL_LIMIT = 2 << 30
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
+
+JOURNAL_LIMIT = 512 << 20
 """Bytes of a journal beyond which it is not unpacked."""
 
 FILE_LIMIT = 50 << 30
 """Bytes of a file beyond which it is not fetched."""
-
-_PAGES = 1000
 
 
 class MlflowSource(RunSource):
@@ -43,8 +44,12 @@ class MlflowSource(RunSource):
         self._experiments = self._find_experiments()
         ids = list(self._experiments)
         for at in range(0, len(ids), 100):
-            for run in self._search(ids[at : at + 100], f"tags.`{RUN}` LIKE '%'"):
-                self._keep(run)
+            query = {
+                "experiment_ids": ids[at : at + 100], "filter": f"tags.`{RUN}` LIKE '%'", "max_results": 1000
+            }  # fmt: skip
+            for page in self._client.pages("mlflow/runs/search", query, Found):
+                for run in page.runs:
+                    self._keep(run)
         return sorted(run_id for run_id, copies in self._runs.items() if "" in copies)
 
     def read(self, run_id: str) -> RunLog:
@@ -83,7 +88,7 @@ class MlflowSource(RunSource):
     def _keep(self, run: Run) -> None:
         tags = run.tags()
         top, full = tags.get(RUN, ""), tags.get(ID, "")
-        if top and full.partition(".")[0] == top:
+        if _RUN_ID.fullmatch(top) and full.partition(".")[0] == top:
             assert self._runs is not None
             copies = self._runs.setdefault(top, {})
             child = full.removeprefix(top).removeprefix(".")
@@ -91,26 +96,8 @@ class MlflowSource(RunSource):
                 copies[child] = run
 
     def _find_experiments(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        token = ""
-        for _ in range(_PAGES):
-            query = {"max_results": 1000} | ({"page_token": token} if token else {})
-            answer = self._client.post("mlflow/experiments/search", query, Experiments)
-            found |= {one.experiment_id: one.name for one in answer.experiments}
-            token, before = answer.next_page_token, token
-            if not token or token == before:
-                break
-        return found
-
-    def _search(self, experiments: list[str], condition: str) -> Iterator[Run]:
-        token = ""
-        for _ in range(_PAGES):
-            query = {"experiment_ids": experiments, "filter": condition, "max_results": 1000}
-            found = self._client.post("mlflow/runs/search", query | ({"page_token": token} if token else {}), Found)
-            yield from found.runs
-            token, before = found.next_page_token, token
-            if not token or token == before:
-                return
+        pages = self._client.pages("mlflow/experiments/search", {"max_results": 1000}, Experiments)
+        return {one.experiment_id: one.name for page in pages for one in page.experiments}
 
     def _read_journal(self, log: RunLog, top: Run, writer: str, size: int) -> None:
         name = f"{writer}.jsonl"
@@ -166,18 +153,11 @@ class MlflowSource(RunSource):
         return [Entry(time, info.run_id, line, record) for line, (time, record) in enumerate(found, 1)]
 
     def _history(self, run_id: str, key: str) -> Iterator[tuple[float, Record]]:
-        token = ""
-        for _ in range(_PAGES):
-            query = {"run_id": run_id, "metric_key": key, "max_results": "10000"}
-            if token:
-                query["page_token"] = token
-            found = self._client.get("mlflow/metrics/get-history", query, History)
-            for point in found.metrics:
+        query = {"run_id": run_id, "metric_key": key, "max_results": "10000"}
+        for page in self._client.pages("mlflow/metrics/get-history", query, History, method="GET"):
+            for point in page.metrics:
                 try:
                     value = float(point.value)
                 except ValueError:
                     raise RemoteError(f"{self._client.address}: {point.value!r} is no value of a metric") from None
                 yield point.timestamp / 1000, Metrics(m={key: number_to_json(value)}, s=point.step)
-            token, before = found.next_page_token, token
-            if not token or token == before:
-                return

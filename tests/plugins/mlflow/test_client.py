@@ -154,6 +154,25 @@ def test_an_endless_answer_ends(monkeypatch: pytest.MonkeyPatch):
         client.post("x", {}, Found, again=False)
 
 
+def test_an_endless_list_ends(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(autotrack_mlflow.client, "LISTING_LIMIT", 1000)
+    tokens = iter(range(10**6))
+
+    def page(request: BaseHTTPRequestHandler) -> None:
+        saying(200, b'{"runs": [{"info": {"run_id": "x"}}], "next_page_token": "%d"}' % next(tokens))(request)
+
+    with answering(page) as (address, seen), talking(address) as client:
+        with pytest.raises(RemoteError, match="without an end"):
+            list(client.pages("x", {"a": 1}, Found))
+        assert 10 < len(seen) < 100
+        assert b"page_token" not in seen[0][3]
+        assert b'"page_token":"0"' in seen[1][3]
+    with answering(saying(200, b'{"next_page_token": "same"}')) as (address, seen), talking(address) as client:
+        with pytest.raises(RemoteError, match="without an end"):
+            list(client.pages("x", {}, Found, method="GET"))
+        assert len(seen) == 2
+
+
 def test_an_answer_that_is_packed_is_not_unpacked():
     import gzip
 

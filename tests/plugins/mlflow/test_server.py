@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import autotrack
+from autotrack.records import Artifact, Tags
+from tests.backends import written
 from tests.plugins.mlflow.copying import client, copy, on_server, points
 
 pytestmark = pytest.mark.slow
@@ -74,17 +76,19 @@ def test_a_training_with_data_model_children_and_scores(tracked: Path, server: s
     assert Path(client(server).download_artifacts(run.info.run_id, record.models["model"].path)).read_bytes() == saved
 
 
-def test_a_second_copy_sends_nothing_and_a_later_one_what_is_new(tracked: Path, server: str):
-    with autotrack.start_run(experiment="again") as run:
-        run.log_metrics({"loss": 1.0}, step=0)
-    first = copy(tracked, server).progress
-    assert first.runs == {run.id}
-    assert copy(tracked, server).progress.records == 0
-    run.log_metrics({"late": 2.0}, step=0)
-    run.set_tags({"checked": "yes"})
-    assert copy(tracked, server).progress.records == 2
+def test_a_second_copy_sends_nothing_and_a_later_one_what_is_new(tmp_path: Path, server: str):
+    store = tmp_path / "store"
+    run = written.begin(store, experiment="again")
+    written.points(run, 0, 1)
+    written.end(run)
+    first = copy(store, server).progress
+    assert (first.runs, first.records) == ({run.run_id}, 4)
+    assert copy(store, server).progress.records == 0
+    written.points(run, 7, key="late")
+    run.write([Tags(t=run.elapsed(), g={"checked": "yes"})])
+    assert copy(store, server).progress.records == 2
     (found,) = on_server(server, "again").values()
-    assert (found.data.metrics, found.data.tags["checked"]) == ({"loss": 1.0, "late": 2.0}, "yes")
+    assert (found.data.metrics, found.data.tags["checked"]) == ({"loss": 0.5, "late": 3.5}, "yes")
 
 
 def test_a_param_that_changes_and_one_that_cannot_be_cost_no_other(tracked: Path, server: str):
@@ -154,30 +158,25 @@ def test_two_runs_made_at_the_same_time_become_one(tracked: Path, server: str):
     assert points(server, found, "loss") == [(0, 1.0)]
 
 
-def test_the_journal_is_kept_as_it_is(tracked: Path, server: str):
+def test_the_journal_is_kept_as_it_is(tmp_path: Path, server: str):
     import gzip
 
-    with autotrack.start_run(experiment="kept") as run:
-        run.log_metrics({"loss": 1.0}, step=0)
-    copy(tracked, server)
+    store = tmp_path / "store"
+    run_id = written.record(store, experiment="kept")
+    copy(store, server)
     (found,) = on_server(server, "kept").values()
-    for journal in (tracked / "runs" / run.id / "journal").iterdir():
+    for journal in (store / "runs" / run_id / "journal").iterdir():
         path = client(server).download_artifacts(found.info.run_id, f"autotrack/journal/{journal.name}.gz")
         assert gzip.decompress(Path(path).read_bytes()) == journal.read_bytes()
 
 
-def test_a_record_that_names_a_file_elsewhere_sends_nothing(tracked: Path, server: str):
-    from autotrack.backends.journal import JournalWriter
-    from autotrack.records import Artifact, encode
-
-    with autotrack.start_run(experiment="hostile") as run:
-        pass
-    Path("secret.txt").write_text("secret")
-    journal = JournalWriter(tracked / "runs" / run.id / "journal", run.id)
+def test_a_record_that_names_a_file_elsewhere_sends_nothing(tmp_path: Path, server: str):
+    store = tmp_path / "store"
+    (tmp_path / "secret.txt").write_text("secret")
+    run = written.begin(store, experiment="hostile")
     for path in ("artifacts/../../../../secret.txt", "/etc/passwd", "../x"):
-        journal.append(encode(Artifact(path=path, size=6, sha256="0" * 64)))
-    journal.release()
-    problems = copy(tracked, server).progress.problems
-    assert len(problems) == 3
+        run.write([Artifact(path=path, size=6, sha256="0" * 64)])
+    written.end(run)
+    assert len(copy(store, server).progress.problems) == 3
     (found,) = on_server(server, "hostile").values()
-    assert {file.path for file in client(server).list_artifacts(found.info.run_id)} == {"autotrack", "code"}
+    assert {file.path for file in client(server).list_artifacts(found.info.run_id)} == {"autotrack"}
