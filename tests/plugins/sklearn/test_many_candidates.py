@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import GridSearchCV
 
 import autotrack
+
+# scikit-learn 1.5 casts memory that nobody wrote to when parameters are whole numbers.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 
 X, y = numpy.zeros((12, 2)), numpy.array([0, 1] * 6)
 OURS = tuple(str(Path(module.__file__).parent) for module in (autotrack, search))
@@ -30,7 +34,7 @@ class Idle(ClassifierMixin, BaseEstimator):
 
 
 class Cost(NamedTuple):
-    """What recording a search takes."""
+    """What recording a search takes: lines and bytes of the children, writes and calls of the thread that trains."""
 
     lines: int
     bytes: int
@@ -40,7 +44,7 @@ class Cost(NamedTuple):
 
 def cost(tracked, monkeypatch, candidates: int) -> Cost:
     writes, calls = [], [0]
-    write = os.write
+    write, thread = os.write, threading.get_ident()
 
     def count(frame, event, arg):
         if event == "call" and frame.f_code.co_filename.startswith(OURS):
@@ -48,8 +52,14 @@ def cost(tracked, monkeypatch, candidates: int) -> Cost:
 
     autotrack.enable(store=tracked, models="never")  # the helper process would make a file of its own
     model = GridSearchCV(Idle(), {"a": list(range(candidates))}, cv=2, refit=False)
+
+    def counted(fd, data):
+        if threading.get_ident() == thread:
+            writes.append(fd)
+        return write(fd, data)
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda fd, data: writes.append(fd) or write(fd, data))
+        patched.setattr(os, "write", counted)
         before = sys.getprofile()
         sys.setprofile(count)
         try:
@@ -60,8 +70,8 @@ def cost(tracked, monkeypatch, candidates: int) -> Cost:
     assert len(run.children) == candidates
     assert not (tracked / "runs" / run.id / "children").exists()
     (journal,) = (tracked / "runs" / run.id / "journal").iterdir()
-    data = journal.read_bytes()
-    return Cost(data.count(b"\n"), len(data), len(writes), calls[0])
+    lines = [line for line in journal.read_bytes().splitlines() if b'"c":"' in line]
+    return Cost(len(lines), sum(map(len, lines)), len(writes), calls[0])
 
 
 def test_a_further_candidate_costs_what_the_others_do(tracked, monkeypatch):
@@ -70,7 +80,7 @@ def test_a_further_candidate_costs_what_the_others_do(tracked, monkeypatch):
     few, more, many = (cost(tracked, monkeypatch, count) for count in (40, 80, 160))
     first = Cost(*(second - one for one, second in zip(few, more, strict=True)))  # 40 candidates
     later = Cost(*((third - second) / 2 for second, third in zip(more, many, strict=True)))
-    assert later.lines == pytest.approx(320, abs=10)  # begin, params, scores, two times, means, end, rank; seals
+    assert later.lines == 320  # begin, params, scores, two times, means, end, rank
     assert later.bytes < 40_000
     assert later.writes < 5
     assert later.calls < 8_000

@@ -53,7 +53,7 @@ def test_of_a_search(tracked):
 
 def test_a_fit_that_fails_is_told_of_as_such(tracked):
     with pytest.warns(match="fits failed"):
-        cross_validate(LogisticRegression(), X, y, cv=[(range(50, 150), [0]), (range(50), [0])])  # one class
+        cross_validate(LogisticRegression(), X, y, cv=[([*range(50, 150)], [0]), ([*range(50)], [0])])  # one class
     (run,) = autotrack.runs()
     assert [text.partition(":")[0] for text in notes(run)] == ["fit 1 failed"]
 

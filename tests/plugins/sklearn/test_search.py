@@ -28,6 +28,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
 
+# scikit-learn 1.5 casts memory that nobody wrote to when parameters are whole numbers.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+
 X, y = load_iris(return_X_y=True)
 
 
