@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from autotrack.models import Exported, ModelFormat, Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
     from autotrack.reader import History, Point, RunList, RunRecord
+    from autotrack.readings import Reading, Readings
     from autotrack.registering import get_registered_model, register_model, registered_models, update_model
     from autotrack.run import Run
     from autotrack.stored import StoredModel
@@ -95,6 +96,7 @@ _HOMES = {
     "autotrack.models": ("Exported", "ModelFormat", "Saved"),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
     "autotrack.reader": ("History", "Point", "RunList", "RunRecord"),
+    "autotrack.readings": ("Reading", "Readings"),
     "autotrack.registering": ("get_registered_model", "register_model", "registered_models", "update_model"),
     "autotrack.run": ("Run",),
     "autotrack.stored": ("StoredModel",),
@@ -125,6 +127,8 @@ __all__ = [
     "PatchError",
     "PatchSet",
     "Point",
+    "Reading",
+    "Readings",
     "RegisteredModel",
     "Run",
     "RunList",

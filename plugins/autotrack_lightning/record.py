@@ -8,7 +8,7 @@ from typing import Any
 import autotrack
 from autotrack_lightning import describe
 from autotrack_lightning.checkpoints import describe_checkpoints, keep_models
-from autotrack_lightning.readings import Readings
+from autotrack_lightning.points import Points
 from autotrack_lightning.results import Results
 
 __all__ = ["FitRecord"]
@@ -42,7 +42,7 @@ class FitRecord:
             logger.joined(self)
         self._loop = trainer.fit_loop.epoch_loop
         self._results = Results(trainer, trainer.fit_loop)
-        self._readings = Readings(self.run)
+        self._points = Points(self.run)
         self._accumulating = False  # gradients: the step goes on
         self._over = False  # the epoch
         self._step = 0  # the one that went on last
@@ -95,7 +95,7 @@ class FitRecord:
         self._step = self._loop._batches_that_stepped
         self._epoch = trainer.current_epoch
         for name, tensor in self._results.of_step(without=_LATE):
-            self._readings.take(name, tensor, self._step, self._epoch)
+            self._points.take(name, tensor, self._step, self._epoch)
         now = time.perf_counter()
         if now - self._written > _PERIOD:
             self._written = now
@@ -106,7 +106,7 @@ class FitRecord:
         if self._accumulating:
             return
         for name, tensor in self._results.of_step():
-            self._readings.take(name, tensor, self._step, self._epoch)
+            self._points.take(name, tensor, self._step, self._epoch)
 
     def end_epoch(self) -> None:
         """An epoch is over; what the module logs about it now is recorded by the next ``flush``."""
@@ -138,7 +138,7 @@ class FitRecord:
         try:
             self.describe()
             self.flush()
-            self._readings.settle()
+            self._points.settle()
             stopped = error is not None and not isinstance(error, Exception)  # by a person or a scheduler
             describe_checkpoints(self._trainer, self.run)
             if error is None or stopped:
