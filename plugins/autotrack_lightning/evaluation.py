@@ -27,7 +27,7 @@ class Evaluation:
 
     def step(self, dataloader: int) -> None:
         """A batch was evaluated; what was logged for it alone."""
-        for name, tensor in self._results.of_step():
+        for name, tensor, _ in self._results.of_step():
             step = self._loop._seen_batches_per_dataloader[dataloader]
             self._points.take(name, tensor, step, self._trainer.current_epoch)
 

@@ -132,12 +132,8 @@ class Recorder(autotrack.Integration):
                 here.scaled.append((weakref.ref(product), taken))
 
     def _stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        here = self._local.here
-        scope = autotrack.current_scope()
-        if scope is not None and scope.integration:  # inside somebody else's training
-            here.losses.clear()
-        else:
-            self._boundaries.step(here, args[0], scope)
+        if not autotrack.in_training():  # of somebody else
+            self._boundaries.step(self._local.here, args[0], autotrack.current_scope())
 
     def _made_optimizer(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundaries.made(args[0])
