@@ -246,7 +246,7 @@ class Run(Recording):
         self._gather(key, value, step, epoch, at)
 
     def flush(self) -> None:
-        """Write the points that ``gather`` still holds back."""
+        """Write the points that ``gather`` still holds back, but for those of 50 ms, which wait for a second."""
         self._flush()
 
     def before_end(self, callback: Callable[[BaseException | None], None]) -> None:
