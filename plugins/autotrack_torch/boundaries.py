@@ -69,6 +69,7 @@ class Boundaries:
         self.loops: list[Loop] = []  # of all threads, those that are open
         self._made: weakref.WeakKeyDictionary[Any, tuple[int, str]] = weakref.WeakKeyDictionary()
         self._schedulers: weakref.WeakKeyDictionary[Any, list[weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+        self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._count = 0
 
     def made(self, optimizer: Any) -> None:
@@ -99,10 +100,23 @@ class Boundaries:
             series = loop.series_of(optimizer)
             if series is not None:
                 return loop, series
+            if self._holds(loop, optimizer):
+                return None
             return self._joined(here, loop, optimizer) or self._begin(here, optimizer, scope)
         if _rank() != 0:
             return None
         return self._begin(here, optimizer, scope)
+
+    def _holds(self, loop: Loop, optimizer: Any) -> bool:
+        """Whether an optimizer holds another one that has just stepped for it, as ZeroRedundancyOptimizer does."""
+        if optimizer not in self._holders:
+            inner = [one for reference, _ in loop.by_optimizer.values() if (one := reference()) is not None]
+            held = vars(optimizer).values()
+            if not any(one is other for one in inner for other in held):
+                return False
+            self._holders.add(optimizer)
+            loop.run.capture(params={"optimizer.held_by": type(optimizer).__name__})
+        return True
 
     def _joined(self, here: Here, loop: Loop, optimizer: Any) -> tuple[Loop, Series] | None:
         """An optimizer that is new to the loop: the place it takes in it, or in the loop before; else None."""

@@ -110,6 +110,7 @@ def _is_plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_quantized
         and tensor.device.type != "meta"
+        and not getattr(tensor, "_fsdp_flattened", False)
     )
 
 
