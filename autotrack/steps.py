@@ -127,7 +127,7 @@ class StepMetrics:
         series.n = 0
 
     def flush(self, final: bool = False) -> None:
-        """Write what waits; ``final``: also intervals that wait for others, that are open, and the last value as it is."""
+        """Write what waits; ``final``: also intervals that wait for others or are open, and the last value as it is."""
         with self._lock:
             now = self._written = self._elapsed()
             for series in self._series.values():
