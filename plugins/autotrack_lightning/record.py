@@ -8,6 +8,7 @@ from typing import Any
 import autotrack
 from autotrack_lightning import describe
 from autotrack_lightning.checkpoints import describe_checkpoints, keep_models
+from autotrack_lightning.logger import told_to_end
 from autotrack_lightning.points import Points
 from autotrack_lightning.results import Results
 
@@ -149,7 +150,7 @@ class FitRecord:
             if error is None or stopped:
                 keep_models(self._trainer, self._module, self.run, time.perf_counter() - self._started)
         finally:
-            if isinstance(error, SystemExit) and type(error) is not SystemExit:  # Lightning's, of a SIGTERM
+            if told_to_end(error):
                 self.run.note("the process was told to end (SIGTERM)", "warning")
                 if self._training.own:
                     self.run.end("interrupted", error)
