@@ -108,7 +108,11 @@ def _optimizer(optimizer: Any, prefix: str, found: dict[str, Any], changed: list
     for name in optimizer.defaults:
         value = _setting(first.get("initial_lr", first.get(name)) if name == "lr" else first.get(name))
         found[f"{prefix}.{name}"] = value
-        if name not in defaults or not autotrack.is_default(value, defaults[name]):
+        if name in defaults:
+            chosen = not autotrack.is_default(value, defaults[name])
+        else:  # what is no argument the class sets itself, as AdamW does
+            chosen = "kwargs" in defaults or not defaults
+        if chosen:
             changed.append(f"{prefix}.{name}")
 
 

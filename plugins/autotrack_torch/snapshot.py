@@ -130,6 +130,8 @@ def _spec(module: Any) -> dict[str, Any]:
 
 def _arguments(module: Any) -> tuple[dict[str, Any], list[str], list[str]]:
     """Arguments that are known; those taken to be at their default; those without which it cannot be built."""
+    if type(module).__init__ is sys.modules["torch"].nn.Module.__init__:  # Tanh, say: no arguments, whatever it accepts
+        return {}, [], []
     hidden = _HIDDEN.get(f"{type(module).__module__}.{type(module).__qualname__}")
     if hidden is not None:
         return {name: vars(module)[name] for name in hidden}, [], []
