@@ -1,13 +1,13 @@
 """What is patched in torch, and why.
 
 * ``torch.autograd.backward``: every ``loss.backward()`` passes through it. The wrapper is one that
-  ``torch.compile`` leaves alone.
+  ``torch.compile`` leaves alone. As the hook below it runs at every step: no lines but those that must.
 * The global hook after optimizer steps, which is public: an instance's ``step`` must not be replaced (schedulers
   warn). ``Optimizer.__init__`` and the schedulers' ``step`` tell when and where they were made.
 * ``DataLoader.__iter__`` and the ``__next__`` of its iterators: epochs and evaluations.
 * The losses of ``torch.nn.functional``, where gradients are off: evaluation losses.
 * ``Module.named_parameters``: which module an optimizer's parameters come from.
-* ``GradScaler.scale``: what a loss was before it was scaled.
+* ``GradScaler.scale``: what a loss was before it was scaled; ``autocast``: the dtype that it was computed in.
 * ``torch.save`` to a path; what torchmetrics computes; scalars of ``SummaryWriter``.
 """
 
@@ -71,8 +71,9 @@ class Recorder(autotrack.Integration):
         from torch.utils.data import DataLoader, dataloader  # noqa: PLC0415
 
         compiling, learning = module.compiler.is_compiling, module.is_grad_enabled
-        # As torch.compiler.disable, without importing the compiler now; to be used only where the compiler is at work.
-        untraced = module._C._dynamo.eval_frame.get_eval_frame_callback, module._disable_dynamo
+        # As torch.compiler.disable, without importing the compiler now, and only where it is at work, if torch tells.
+        at_work = getattr(module._C._dynamo.eval_frame, "get_eval_frame_callback", object)
+        untraced = at_work, module._disable_dynamo
         patches.watch(module.autograd, "backward", after=self._backward, untraced=untraced)
         patches.watch(Optimizer, "__init__", after=self._made_optimizer)
         patches.watch(DataLoader, "__iter__", after=self._begin_pass)
