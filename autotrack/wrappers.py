@@ -374,8 +374,8 @@ def _shim(code: CodeType, name: str = _SHIM) -> CodeType:
 
 for _maker in (wrap_around, wrap_watch, wrap_watch_raised):
     _maker.__code__ = _shim(_maker.__code__)
-for _maker in (wrap_untraced, nothing):
-    _maker.__code__ = _shim(_maker.__code__, _UNTRACED)
+wrap_untraced.__code__ = _shim(wrap_untraced.__code__, _UNTRACED)
+nothing.__code__ = _shim(nothing.__code__, _UNTRACED)
 
 
 def swapped_code(key: str, original: FunctionType) -> CodeType:
