@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         ending,
         ignored_training,
         in_background,
-        in_training,
         init_store,
         last_run,
         log_artifact,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from autotrack.backends.registry import ModelVersion, RegisteredModel
     from autotrack.capture.dataset import describe_columns, describe_data
     from autotrack.children import ChildRun
-    from autotrack.context import Scope, current_scope, in_scope
+    from autotrack.context import Scope, current_scope, in_scope, in_training
     from autotrack.errors import (
         AmbiguousReference,
         ArtifactPathError,
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from autotrack.models import Exported, ModelFormat, Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
     from autotrack.reader import History, Point, RunList, RunRecord
+    from autotrack.readings import Reading, Readings
     from autotrack.registering import get_registered_model, register_model, registered_models, update_model
     from autotrack.run import Run
     from autotrack.stored import StoredModel
@@ -73,13 +73,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "autotrack.api": (
         "Training", "active_run", "begin_training", "current_settings", "disable", "enable", "ending",
-        "ignored_training", "in_background", "in_training", "init_store", "last_run", "log_artifact", "log_figure",
+        "ignored_training", "in_background", "init_store", "last_run", "log_artifact", "log_figure",
         "log_metrics", "log_model", "log_params", "run_here", "set_tags", "start_run", "training",
     ),
     "autotrack.backends.registry": ("ModelVersion", "RegisteredModel"),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
     "autotrack.children": ("ChildRun",),
-    "autotrack.context": ("Scope", "current_scope", "in_scope"),
+    "autotrack.context": ("Scope", "current_scope", "in_scope", "in_training"),
     "autotrack.errors": (
         "AmbiguousReference", "ArtifactPathError", "AutotrackError", "ConfigError", "ExperimentNotFound", "FilterError",
         "ModelError", "ModelNotFound",
@@ -95,6 +95,7 @@ _HOMES = {
     "autotrack.models": ("Exported", "ModelFormat", "Saved"),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
     "autotrack.reader": ("History", "Point", "RunList", "RunRecord"),
+    "autotrack.readings": ("Reading", "Readings"),
     "autotrack.registering": ("get_registered_model", "register_model", "registered_models", "update_model"),
     "autotrack.run": ("Run",),
     "autotrack.stored": ("StoredModel",),
@@ -125,6 +126,8 @@ __all__ = [
     "PatchError",
     "PatchSet",
     "Point",
+    "Reading",
+    "Readings",
     "RegisteredModel",
     "Run",
     "RunList",

@@ -28,7 +28,6 @@ __all__ = [
     "ending",
     "ignored_training",
     "in_background",
-    "in_training",
     "init_store",
     "last_run",
     "log_artifact",
@@ -252,11 +251,6 @@ def log_model(model: Any, name: str = "model") -> None:
 def current_settings() -> Settings:
     """The settings in use, resolved; read-only."""
     return _current().settings
-
-
-def in_training() -> bool:
-    """Whether the caller runs inside a training that an integration records (or ignores on purpose)."""
-    return context.training_scope() is not None
 
 
 def run_here() -> Run | None:

@@ -26,6 +26,7 @@ __all__ = [
     "explicit_runs",
     "finished_run",
     "in_scope",
+    "in_training",
     "innermost",
     "last_run",
     "ongoing",
@@ -83,6 +84,14 @@ def training_scope() -> Scope | None:
     while scope is not None and not scope.integration:
         scope = scope.parent
     return scope
+
+
+def in_training() -> bool:
+    """Whether the caller runs inside a training that an integration records (or ignores on purpose)."""
+    scope = _scope.get()
+    while scope is not None and not scope.integration:
+        scope = scope.parent
+    return scope is not None
 
 
 def explicit_run() -> RunLike | None:

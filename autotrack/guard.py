@@ -17,7 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 from autotrack import context
 
@@ -37,6 +37,7 @@ __all__ = [
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 FAILURE_LIMIT = 5
 """Errors after which an integration is switched off for the process."""
@@ -138,10 +139,10 @@ def _can_be_ours(error: BaseException) -> bool:
     return isinstance(error, (Exception, GeneratorExit)) or type(error).__module__ == "pyo3_runtime"
 
 
-def attempt(place: str, integration: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+def attempt(place: str, integration: str, function: Callable[[*Ts], object], *args: *Ts) -> None:
     """Call a function of ours; as ``protect``, in a third of its time."""
     try:
-        function(*args, **kwargs)
+        function(*args)
     except BaseException as error:
         if not _can_be_ours(error):
             raise

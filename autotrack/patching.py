@@ -31,12 +31,15 @@ from autotrack.wrappers import (
     Call,
     Handler,
     Outcome,
+    Untraced,
     caller,
     cell,
     handlers,
     is_ours,
+    nothing,
     swapped_code,
     wrap_around,
+    wrap_untraced,
     wrap_watch,
     wrap_watch_raised,
 )
@@ -85,7 +88,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 class _Site:
     """One patched attribute. Owners are held weakly: classes made in a loop must not live on through us."""
 
-    __slots__ = ("kept", "key", "make", "name", "outer", "owner", "wrapper")
+    __slots__ = ("kept", "key", "make", "name", "owner", "wrapper")
 
     def __init__(
         self,
@@ -94,13 +97,11 @@ class _Site:
         key: str,
         make: Callable[[Callable[..., Any], str], FunctionType],
         gone: Callable[[Any], None],
-        outer: Callable[[Any], Any] | None,
     ) -> None:
         self.owner = weakref.ref(owner, gone)
         self.name = name
         self.key = key
         self.make = make
-        self.outer = outer
         self.wrapper: Callable[[], FunctionType | None] = lambda: None
         self.kept: tuple[Any, Any] | None = None  # (raw, placed) of descriptors; a plain function is in its wrapper
 
@@ -133,7 +134,7 @@ class _Site:
             )
         wrapper = self.make(function, self.key)
         setattr(wrapper, MARK, wrapper)
-        placed: Any = wrapper if self.outer is None else self.outer(wrapper)
+        placed: Any = wrapper
         if type(raw) in (classmethod, staticmethod):
             kind: Any = type(raw)
             placed = kind(placed)
@@ -234,7 +235,7 @@ class PatchSet:
         after: After | None = None,
         raised: After | None = None,
         unless: Callable[[], bool] | None = None,
-        outer: Callable[[Any], Any] | None = None,
+        untraced: Untraced | None = None,
     ) -> bool:
         """Call plain functions before and after ``vars(owner)[name]``; ``after`` only when it returned.
 
@@ -246,7 +247,7 @@ class PatchSet:
             raised: Called with ``(exception, args, kwargs)``; not together with ``before`` or ``unless``.
             unless: Where it says True, the original is called straight; a compiler that traces through the
                 wrapper and knows this function sees nothing else of it.
-            outer: Decorator to be put round the wrapper, one that uses ``functools.wraps``.
+            untraced: For a call that a compiler meets and leaves alone; with ``after`` only.
 
         Raises:
             PatchError: As for ``around``.
@@ -255,7 +256,17 @@ class PatchSet:
         make: Callable[[Callable[..., Any], str], FunctionType] = wrap_watch_raised
         if raised is None:
             make = partial(wrap_watch, early=before is not None, late=after is not None, unless=unless)
-        return self._add(owner, name, handler, make, outer)
+        if untraced is not None:
+            make = partial(wrap_untraced, untraced=untraced)
+        return self._add(owner, name, handler, make)
+
+    def callback(self, name: str, after: After, untraced: Untraced) -> FunctionType:
+        """A function for a framework's own hooks: ``after`` gets ``(None, args, kwargs)`` of the framework's call.
+
+        As what is patched it is guarded, and inert when the integration is off.
+        """
+        key = self._register(name, Handler(self.integration, None, after=after))
+        return wrap_untraced(nothing, key, untraced)
 
     def _add(
         self,
@@ -263,7 +274,6 @@ class PatchSet:
         name: str,
         handler: Handler,
         make: Callable[[Callable[..., Any], str], FunctionType],
-        outer: Callable[[Any], Any] | None = None,
     ) -> bool:
         if name not in getattr(owner, "__dict__", {}):
             raise PatchError(f"{owner!r} has no attribute {name!r} of its own; patch the class that defines it")
@@ -273,7 +283,7 @@ class PatchSet:
             site = self._sites.get(place)
             if site is None:
                 sites = self._sites
-                site = _Site(owner, name, key, make, partial(_drop, sites, place), outer)
+                site = _Site(owner, name, key, make, partial(_drop, sites, place))
             done = site.apply()
             self._sites[place] = site
             return done

@@ -25,6 +25,7 @@ from autotrack.records import Begin, Facts, Params, Record
 __all__ = ["Run", "status_of"]
 
 _AT_ONCE = 100  # children in one write: some 100 KB
+_COPIED_PER_SECOND = 500e6  # bytes, with their checksum
 
 
 def status_of(error: BaseException | None) -> str:
@@ -246,7 +247,7 @@ class Run(Recording):
         self._gather(key, value, step, epoch, at)
 
     def flush(self) -> None:
-        """Write the points that ``gather`` still holds back."""
+        """Write the points that ``gather`` still holds back, but for those of 50 ms, which wait for a second."""
         self._flush()
 
     def before_end(self, callback: Callable[[BaseException | None], None]) -> None:
@@ -374,6 +375,27 @@ class Run(Recording):
         """Keep a small file that an integration made, under ``artifacts/<name>``; in a series there are no files."""
         if self._allowance.files and not self._off:
             self._store(safe_path(name), content)
+
+    @guarded("storing a checkpoint")
+    def capture_checkpoint(self, path: Path, name: str, duration: float) -> str:
+        """Copy a file with a model's state into the run, under ``artifacts/<name>``, if models may be saved.
+
+        Args:
+            path: The file.
+            name: Its path below the run's artifacts.
+            duration: Seconds that the training took.
+
+        Returns:
+            Why it was not copied, in words; empty where it was.
+        """
+        size = path.stat().st_size
+        why_not = self._allowance.refuses_cost(size / _COPIED_PER_SECOND, size, duration)
+        if why_not or self._off or not self._allowance.files:
+            return why_not
+        self._store(safe_path(name), path)
+        if self._allowance.spend(size):
+            housekeeper.submit(self._allowance.measure_store)
+        return ""
 
     @guarded("storing a figure")
     def capture_figure(self, name: str, content: bytes) -> None:

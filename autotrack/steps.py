@@ -19,6 +19,11 @@ ALL = 100_000
 INTERVAL = 50_000
 """Microseconds for which one point stands from then on, with mean, lowest and highest value."""
 
+TOGETHER = 1_000_000
+"""Microseconds for which such points may wait: what a line has besides its points is longer than a point."""
+
+_DIGITS = 9  # of a mean
+
 
 class Counter(Protocol):
     """Brings the summary of a metric up to date; what ``Recording._count`` does."""
@@ -115,13 +120,16 @@ class StepMetrics:
 
     def _close(self, series: _Series) -> None:
         _, step, now, epoch = series.last
-        series.closed.append((now, step, epoch, series.total / series.n, series.lo, series.hi, series.n))
+        mean = series.total / series.n
+        if series.lo != series.hi:
+            mean = float(f"{mean:.{_DIGITS}g}")
+        series.closed.append((now, step, epoch, mean, series.lo, series.hi, series.n))
         series.n = 0
 
     def flush(self, final: bool = False) -> None:
-        """Write what waits; ``final``: also intervals that are still open, and the last value as it is."""
+        """Write what waits; ``final``: also intervals that wait for others or are open, and the last value as it is."""
         with self._lock:
-            self._written = self._elapsed()
+            now = self._written = self._elapsed()
             for series in self._series.values():
                 if series.values:
                     self._write([self._points(series)])
@@ -131,7 +139,7 @@ class StepMetrics:
                     self._close(series)
                     if many:
                         series.closed.append((now, step, epoch, value, value, value, 1))
-                if series.closed:
+                if series.closed and (final or now - series.closed[0][0] >= TOGETHER):
                     self._write([self._intervals(series)])
 
     def _points(self, series: _Series) -> Record:

@@ -27,17 +27,21 @@ __all__ = [
     "Call",
     "Handler",
     "Outcome",
+    "Untraced",
     "caller",
     "cell",
     "handlers",
     "is_ours",
+    "nothing",
     "swapped_code",
     "wrap_around",
+    "wrap_untraced",
     "wrap_watch",
     "wrap_watch_raised",
 ]
 
 _SHIM = "<autotrack importlib._bootstrap shim>"
+_UNTRACED = "<frozen importlib._bootstrap autotrack shim>"  # torch's compiler passes over such files
 MARK = "__autotrack__"  # holds the wrapper itself: functools.wraps copies attributes onto other people's wrappers
 
 handlers: dict[str, Handler] = {}
@@ -87,6 +91,8 @@ Steps = Generator[None, Outcome, None]
 Around = Callable[[Call], "Steps | None"]
 Before = Callable[[tuple[Any, ...], dict[str, Any]], None]
 After = Callable[[Any, tuple[Any, ...], dict[str, Any]], None]
+Untraced = tuple[Callable[[], Any], Callable[[Any], Any]]
+"""A builtin that says whether a compiler looks at what is called now, and a decorator that hides a function from it."""
 
 
 class Handler:
@@ -117,9 +123,9 @@ class Handler:
 def caller() -> FrameType | None:
     """For handlers: the frame that called what is patched; None at the root of a thread."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename != _SHIM:
+    while frame is not None and frame.f_code.co_filename not in (_SHIM, _UNTRACED):
         frame = frame.f_back
-    while frame is not None and frame.f_code.co_filename == _SHIM:
+    while frame is not None and frame.f_code.co_filename in (_SHIM, _UNTRACED):
         frame = frame.f_back
     return frame
 
@@ -304,6 +310,25 @@ def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
     return wrapper  # type: ignore[return-value]
 
 
+def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) -> FunctionType:
+    """As ``wrap_watch`` with a handler after the call, where a compiler must look neither at it nor into it."""
+    tracing, aside = untraced
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
+        value = original(*args, **kwargs)
+        if tell is not None:
+            (aside(tell) if tracing() else tell)(key, value, args, kwargs, 1)
+        return value
+
+    return wrapper  # type: ignore[return-value]
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """What stands below a callback, which wraps no call."""
+
+
 # The body of a function whose code was swapped. It runs with that function's globals, so it names nothing of ours:
 # swapped_code puts the constants in. It is text, since it must have as many free variables as that function, and be
 # compiled with them: where they are only declared, whoever looks at the frame's variables (a debugger, pytest) crashes
@@ -341,14 +366,16 @@ def _swapped(free: int) -> CodeType:
     return code
 
 
-def _shim(code: CodeType) -> CodeType:
+def _shim(code: CodeType, name: str = _SHIM) -> CodeType:
     """``code`` with its inner functions under a file name that ``warnings`` does not count."""
-    inner = tuple(_shim(const) if isinstance(const, CodeType) else const for const in code.co_consts)
-    return code.replace(co_filename=_SHIM, co_consts=inner)
+    inner = tuple(_shim(const, name) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_filename=name, co_consts=inner)
 
 
 for _maker in (wrap_around, wrap_watch, wrap_watch_raised):
     _maker.__code__ = _shim(_maker.__code__)
+wrap_untraced.__code__ = _shim(wrap_untraced.__code__, _UNTRACED)
+nothing.__code__ = _shim(nothing.__code__, _UNTRACED)
 
 
 def swapped_code(key: str, original: FunctionType) -> CodeType:

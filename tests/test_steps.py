@@ -1,6 +1,7 @@
 """Metrics of every step: gathered into few lines, thinned when they become many, and the last is always kept."""
 
 import math
+import random
 
 import pytest
 
@@ -67,11 +68,32 @@ def test_many_points_are_thinned_and_the_last_is_kept(clocked, monkeypatch):
     assert (points[-1].step, points[-1].value) == (999, float(999 % 7))
     thinned = [record for record in clocked.lines(Points) if record.n]
     assert sum(sum(record.n) for record in thinned) == 990 + 1  # the last stands twice
-    assert {(record.lo[0], record.hi[0]) for record in thinned[:-1]} == {(0.0, 6.0)}
+    extremes = [pair for record in thinned for pair in zip(record.lo, record.hi, strict=True)]
+    assert set(extremes[:-2]) == {(0.0, 6.0)}
     mean = sum(step % 7 for step in range(10, 61)) / 51
     assert thinned[0].v[0] == pytest.approx(mean)
     summary = read_run(clocked.backend, "run")
     assert summary.metrics["loss"] == float(999 % 7)
+
+
+def test_thinned_points_share_lines_and_wait_for_a_second_at_most(clocked, monkeypatch):
+    monkeypatch.setattr(steps, "ALL", 0)
+    numbers = random.Random(0)
+    values = [numbers.gauss(0.5, 0.2) for _ in range(20_000)]
+    for step, value in enumerate(values):
+        clocked.now += 1_000
+        clocked.run.gather("train/loss", value, 1_000_000 + step, epoch=100 + step // 5_000)
+        held = clocked.run._steps._series["train/loss"].closed
+        assert not held or clocked.now - held[0][0] <= steps.TOGETHER + steps.PERIOD
+    clocked.run.end()
+    lines = [line for line in clocked.writer.lines if isinstance(decode(line), Points)]
+    points = clocked.points("train/loss")
+    assert len(points) > 20_000 / 52
+    assert sum(map(len, lines)) / len(points) <= 80
+    records = [decode(line) for line in lines]
+    assert (min(min(one.lo) for one in records), max(max(one.hi) for one in records)) == (min(values), max(values))
+    weighted = sum(mean * n for one in records for mean, n in zip(one.v, one.n, strict=True)) - values[-1]
+    assert weighted / 20_000 == pytest.approx(sum(values) / 20_000, rel=1e-8)
 
 
 def test_every_value_counts_in_the_summary(clocked, monkeypatch):

@@ -53,10 +53,15 @@ class Allowance:
             duration: Seconds that its training took; a tenth of them may be spent, or 25 ms.
         """
         if self.policy != "auto":
+            return self.refuses_cost(0.0, 0, duration)
+        return self.refuses_cost(*form.cost(model), duration)
+
+    def refuses_cost(self, seconds: float, size: int, duration: float) -> str:
+        """As ``refuses``, for what takes so many seconds to save and has so many bytes."""
+        if self.policy != "auto":
             return "" if self.policy == "always" else "models are switched off"
         if not self._measured and self.measure is not None:
             self._measured, self.in_store = True, self.measure(MEASURE_SECONDS)
-        seconds, size = form.cost(model)
         allowed = max(MIN_SECONDS, SHARE * duration)
         if size > self.model_bytes:
             return f"about {size / 1e6:.3g} MB are more than {self.model_bytes / 1e6:.3g} MB (model_max_mb)"

@@ -20,7 +20,7 @@ import autotrack
 from autotrack.patching import is_ours
 
 HEAVY = ("numpy", "pandas", "polars", "scipy", "sklearn", "torch", "tensorflow", "jax", "matplotlib")
-SHIM = "<autotrack importlib._bootstrap shim>"
+SHIMS = ("<autotrack importlib._bootstrap shim>", "<frozen importlib._bootstrap autotrack shim>")
 
 
 class Spec:
@@ -94,7 +94,7 @@ def is_patched(owner: Any, name: str) -> bool:
     return (
         is_ours(function)
         or is_ours(getattr(function, "__wrapped__", None))
-        or getattr(getattr(function, "__code__", None), "co_filename", "") == SHIM
+        or getattr(getattr(function, "__code__", None), "co_filename", "") in SHIMS
     )
 
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.testing.contract import SHIM, Spec, check, wrapped_by_others
+from autotrack.testing.contract import SHIMS, Spec, check, wrapped_by_others
 
 UNASKED = frozenset(
     {
@@ -94,7 +94,7 @@ def _calls(train: Callable[[], Any]) -> Counter[str]:
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event == "call" and code.co_name in UNASKED and code.co_filename != SHIM:
+        if event == "call" and code.co_name in UNASKED and code.co_filename not in SHIMS:
             calls[code.co_qualname] += 1
 
     threading.setprofile(note)

@@ -24,6 +24,7 @@ class CallbackMethods:
     """
 
     # Lightning passes over what cannot be called, which spares each step some microseconds.
+    on_train_batch_start: Any = None
     on_before_zero_grad: Any = None
     on_before_backward: Any = None
     on_after_backward: Any = None
@@ -87,12 +88,6 @@ class CallbackMethods:
         if self._record is not None:
             with autotrack.protect("the start of an epoch", "lightning"):
                 self._record.begin_epoch()
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """A step begins."""
-        if self._record is not None:
-            with autotrack.protect("the start of a step", "lightning"):
-                self._record.begin_step()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A step has returned."""

@@ -11,8 +11,6 @@ import autotrack
 
 __all__ = ["describe_checkpoints", "keep_models"]
 
-_BYTES_PER_SECOND = 500e6  # a copy, and its checksum
-
 
 def describe_checkpoints(trainer: Any, run: autotrack.Run) -> None:
     """Record where checkpoints lie, and what early stopping did."""
@@ -112,16 +110,12 @@ def _with_state(module: Any, state: dict[str, Any], prefix: str, known: dict[int
 
 
 def _keep_file(path: Path, run: autotrack.Run, duration: float) -> None:
-    """A checkpoint as an artifact; a large one stays where it is, and the run says where."""
-    settings = autotrack.current_settings()
-    if not path.is_file() or settings.models == "never":
+    """A checkpoint as an artifact; what the budget of models does not allow stays where it is, and the run says so."""
+    if not path.is_file() or autotrack.current_settings().models == "never":
         return
-    size = path.stat().st_size
-    affordable = size <= settings.model_max_mb * 1e6 and size / _BYTES_PER_SECOND <= max(0.025, 0.1 * duration)
-    if settings.models == "always" or affordable:
-        run.log_artifact(path, f"checkpoints/{path.name}")
-    else:
+    why_not = run.capture_checkpoint(path, f"checkpoints/{path.name}", duration)
+    if why_not:
         run.note(
-            f"checkpoint {path} ({size / 1e6:.0f} MB) was not copied into the run, it stays where it is. "
+            f"checkpoint {path} was not copied into the run, it stays where it is: {why_not}. "
             f"To copy it: autotrack.log_artifact({str(path)!r})"
         )

@@ -108,7 +108,11 @@ def _optimizer(optimizer: Any, prefix: str, found: dict[str, Any], changed: list
     for name in optimizer.defaults:
         value = _setting(first.get("initial_lr", first.get(name)) if name == "lr" else first.get(name))
         found[f"{prefix}.{name}"] = value
-        if name not in defaults or not autotrack.is_default(value, defaults[name]):
+        if name in defaults:
+            chosen = not autotrack.is_default(value, defaults[name])
+        else:  # what is no argument the class sets itself, as AdamW does
+            chosen = "kwargs" in defaults or not defaults
+        if chosen:
             changed.append(f"{prefix}.{name}")
 
 
@@ -207,12 +211,13 @@ def _loader(loader: Any) -> dict[str, Any]:
     return found if error is not None else {**found, "size": length}
 
 
-def rates(trainer: Any) -> Iterator[tuple[str, float]]:
+def rates(trainer: Any) -> list[tuple[str, float]]:
     """Learning rates by name of the metric: ``lr``, of further groups ``lr/group1``, and so on."""
-    optimizers = trainer.optimizers
-    for number, optimizer in enumerate(optimizers):
-        suffix = "" if number == 0 else f"/optimizer{number + 1}"
+    found = []
+    for number, optimizer in enumerate(trainer.optimizers):
         for group, settings in enumerate(optimizer.param_groups):
             rate = settings.get("lr")
             if type(rate) is float or isinstance(rate, int):
-                yield f"lr{suffix}/group{group}" if group else f"lr{suffix}", float(rate)
+                name = f"lr/optimizer{number + 1}" if number else "lr"
+                found.append((f"{name}/group{group}" if group else name, float(rate)))
+    return found

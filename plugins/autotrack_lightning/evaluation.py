@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import autotrack
-from autotrack_lightning.readings import Readings
+from autotrack_lightning.points import Points
 from autotrack_lightning.results import Results
 
 __all__ = ["Evaluation"]
@@ -23,17 +23,17 @@ class Evaluation:
         self._loop = loop
         self._results = Results(trainer, loop)
         self._results.of_epoch()  # of the pass before
-        self._readings = Readings(run)
+        self._points = Points(run)
 
     def step(self, dataloader: int) -> None:
         """A batch was evaluated; what was logged for it alone."""
-        for name, tensor in self._results.of_step():
+        for name, tensor, _ in self._results.of_step():
             step = self._loop._seen_batches_per_dataloader[dataloader]
-            self._readings.take(name, tensor, step, self._trainer.current_epoch)
+            self._points.take(name, tensor, step, self._trainer.current_epoch)
 
     def end(self) -> None:
         """All batches were."""
-        self._readings.settle()
+        self._points.settle()
         if self._run.ended:
             self._run.flush()
         metrics = self._results.of_epoch()

@@ -8,6 +8,7 @@ recorded the callback sees; no run begins before it is told that the fit has sta
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Generator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,11 @@ class LightningIntegration(autotrack.Integration):
     name = "lightning"
     modules = ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.trainer")
     minimum = ("lightning", "2.4")
+
+    def __init__(self) -> None:
+        super().__init__()
+        if importlib.util.find_spec("lightning") is None and importlib.util.find_spec("pytorch_lightning") is not None:
+            self.minimum = ("pytorch_lightning", "2.4")
 
     def install(self, module: ModuleType, patches: autotrack.PatchSet) -> None:
         """Patch a Trainer."""

@@ -15,7 +15,7 @@ import autotrack
 if TYPE_CHECKING:
     from autotrack_lightning.record import FitRecord
 
-__all__ = ["LoggerMethods"]
+__all__ = ["LoggerMethods", "told_to_end"]
 
 
 class LoggerMethods:
@@ -128,12 +128,19 @@ class LoggerMethods:
             self.experiment.capture(facts={"checkpoints": {key: value for key, value in found.items() if value}})
 
     def finalize(self, status: str) -> None:
-        """A call of the Trainer is over; the run ends."""
+        """A call of the Trainer is over; the run ends.
+
+        With ``finished`` it is not: so Lightning says when SLURM asks for the checkpoint of a job to be requeued.
+        """
         training = self._training
         if _rank() != 0 or training is None or training.run.ended or self._record is not None:
             return
         error = sys.exc_info()[1]
-        if status == "success" or error is not None:
+        if status == "finished":
+            training.run.flush()
+        elif told_to_end(error):
+            training.run.end("interrupted", error)
+        elif status == "success" or error is not None:
             training.end(error)
         else:
             training.run.end("failed")
@@ -142,6 +149,11 @@ class LoggerMethods:
         """End the run, where nothing else has."""
         if self._training is not None and not self._training.run.ended:
             self._training.end()
+
+
+def told_to_end(error: BaseException | None) -> bool:
+    """Whether it is Lightning's exception of a SIGTERM, a kind of SystemExit."""
+    return isinstance(error, SystemExit) and type(error) is not SystemExit
 
 
 class _Nothing:

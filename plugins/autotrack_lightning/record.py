@@ -8,7 +8,8 @@ from typing import Any
 import autotrack
 from autotrack_lightning import describe
 from autotrack_lightning.checkpoints import describe_checkpoints, keep_models
-from autotrack_lightning.readings import Readings
+from autotrack_lightning.logger import told_to_end
+from autotrack_lightning.points import Points
 from autotrack_lightning.results import Results
 
 __all__ = ["FitRecord"]
@@ -42,13 +43,14 @@ class FitRecord:
             logger.joined(self)
         self._loop = trainer.fit_loop.epoch_loop
         self._results = Results(trainer, trainer.fit_loop)
-        self._readings = Readings(self.run)
+        self._points = Points(self.run)
         self._accumulating = False  # gradients: the step goes on
         self._over = False  # the epoch
         self._step = 0  # the one that went on last
         self._epoch = 0
         self._recorded: set[str] = set()  # metrics of this epoch that are on record
-        self._rates: dict[str, float] = {}
+        self._rates: list[tuple[str, float]] = []  # on record
+        self._next_rates: list[tuple[str, float]] = []  # of the step that goes on
         self._described = False
         self._written = 0.0
 
@@ -73,29 +75,33 @@ class FitRecord:
         self._over = False
         self._epoch = self._trainer.current_epoch
         self._recorded.clear()
-
-    def begin_step(self) -> None:
-        """A step begins: with these learning rates."""
-        self.flush_late()
-        for name, rate in describe.rates(self._trainer):
-            if rate != self._rates.get(name):
-                self._rates[name] = rate
-                self.run.gather(name, rate, self._loop._batches_that_stepped, self._trainer.current_epoch)
+        self._next_rates = describe.rates(self._trainer)
 
     def step(self) -> None:
-        """A step has returned. In an accumulation of gradients the last batch is the step."""
+        """A step has returned. In an accumulation of gradients the last batch is the step.
+
+        What the module logs after this, in its own hook, is recorded when the next step has returned.
+        """
         trainer = self._trainer
+        late, before = not self._accumulating, self._step
         self._accumulating = (
             trainer.accumulate_grad_batches > 1
             and self._module.automatic_optimization
             and trainer.fit_loop._should_accumulate()
         )
-        if self._accumulating:
-            return
         self._step = self._loop._batches_that_stepped
-        self._epoch = trainer.current_epoch
-        for name, tensor in self._results.of_step(without=_LATE):
-            self._readings.take(name, tensor, self._step, self._epoch)
+        for name, tensor, hook in self._results.of_step():
+            if hook == _LATE:
+                if late:
+                    self._points.take(name, tensor, before, self._epoch)
+            elif not self._accumulating:
+                self._points.take(name, tensor, self._step, self._epoch)
+        if self._next_rates != self._rates:
+            for name, rate in self._next_rates:
+                if (name, rate) not in self._rates:
+                    self.run.gather(name, rate, self._step, self._epoch)
+            self._rates = self._next_rates
+        self._next_rates = describe.rates(trainer)
         now = time.perf_counter()
         if now - self._written > _PERIOD:
             self._written = now
@@ -105,8 +111,8 @@ class FitRecord:
         """Metrics that the module logged when we had been told of the step already."""
         if self._accumulating:
             return
-        for name, tensor in self._results.of_step():
-            self._readings.take(name, tensor, self._step, self._epoch)
+        for name, tensor, _ in self._results.of_step():
+            self._points.take(name, tensor, self._step, self._epoch)
 
     def end_epoch(self) -> None:
         """An epoch is over; what the module logs about it now is recorded by the next ``flush``."""
@@ -138,13 +144,13 @@ class FitRecord:
         try:
             self.describe()
             self.flush()
-            self._readings.settle()
+            self._points.settle()
             stopped = error is not None and not isinstance(error, Exception)  # by a person or a scheduler
             describe_checkpoints(self._trainer, self.run)
             if error is None or stopped:
                 keep_models(self._trainer, self._module, self.run, time.perf_counter() - self._started)
         finally:
-            if isinstance(error, SystemExit) and type(error) is not SystemExit:  # Lightning's, of a SIGTERM
+            if told_to_end(error):
                 self.run.note("the process was told to end (SIGTERM)", "warning")
                 if self._training.own:
                     self.run.end("interrupted", error)

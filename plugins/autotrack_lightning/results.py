@@ -36,23 +36,19 @@ class Results:
         """Names of all metrics that were ever logged here."""
         return {self._name(key, item.meta, on_step) for key, item in self._items.items() for on_step in (True, False)}
 
-    def of_step(self, without: str = "") -> Iterator[tuple[str, Any]]:
-        """Metrics that were logged in this step: name and tensor.
-
-        Args:
-            without: A hook that is still to be called for this step: what is there of it is the last one's.
-        """
+    def of_step(self) -> Iterator[tuple[str, Any, str]]:
+        """Metrics that were logged for a step since they were last asked for: name, tensor, and the hook that did."""
         seen = self._seen
         for key, item in self._items.items():
             meta = item.meta
             if not meta.on_step or item.has_reset:
                 continue
             tensor = item._forward_cache
-            if tensor is None or tensor is seen.get(key) or meta.fx == without:
+            if tensor is None or tensor is seen.get(key):
                 continue
             seen[key] = tensor
             if getattr(tensor, "numel", int)() == 1:
-                yield self._name(key, meta, True), tensor
+                yield self._name(key, meta, True), tensor, meta.fx
 
     def of_epoch(self) -> dict[str, float]:
         """Metrics of whole epochs that Lightning computed since they were last asked for."""

@@ -20,17 +20,23 @@ import autotrack
 from autotrack_torch.loop import Loop, Losses, Series, parameter_ids
 from autotrack_torch.names import call_site
 from autotrack_torch.notebook import Cells
-from autotrack_torch.passes import Pass, Passes
-from autotrack_torch.readings import Reading, Readings
+from autotrack_torch.passes import Passes, Value
 from autotrack_torch.roots import Roots
 
-__all__ = ["Boundaries", "Here"]
+__all__ = ["Boundaries", "Here", "Local"]
 
 _PAST = 8
 _PENDING = 1000
 
 
-class Here(threading.local):
+class Local(threading.local):
+    """Finds what goes on in the thread that asks."""
+
+    def __init__(self) -> None:
+        self.here = Here()
+
+
+class Here:
     """What goes on in one thread.
 
     Attributes:
@@ -39,19 +45,19 @@ class Here(threading.local):
         losses: What ``backward`` was called on since the last step.
         passes: Passes over loaders.
         scaled: Losses that a gradient scaler multiplied: (weak reference to the product, the loss itself).
-        precision: What autocast computed in when a loss was first computed: a dtype, or ``full``; empty: not known.
+        precision: What autocast computed in last, and how many steps the loop had taken by then.
         helpers: By the line where they are made, the series of absorbed optimizers.
     """
 
     def __init__(self) -> None:
         self.loop: Loop | None = None
         self.past: deque[Loop] = deque(maxlen=_PAST)
-        self.losses: deque[tuple[Reading, Pass | None, int]] = deque(maxlen=_PENDING)
+        self.losses: Losses = deque(maxlen=_PENDING)
         self.passes = Passes()
-        self.scaled: deque[tuple[weakref.ref[Any], Reading]] = deque(maxlen=8)
-        self.precision = ""
+        self.scaled: deque[tuple[weakref.ref[Any], Value]] = deque(maxlen=8)
+        self.precision = "", 0
         self.helpers: dict[str, Series] = {}
-        self.readings = Readings()
+        self.readings = autotrack.Readings()
 
 
 class Boundaries:
@@ -63,6 +69,7 @@ class Boundaries:
         self.loops: list[Loop] = []  # of all threads, those that are open
         self._made: weakref.WeakKeyDictionary[Any, tuple[int, str]] = weakref.WeakKeyDictionary()
         self._schedulers: weakref.WeakKeyDictionary[Any, list[weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+        self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._count = 0
 
     def made(self, optimizer: Any) -> None:
@@ -93,10 +100,23 @@ class Boundaries:
             series = loop.series_of(optimizer)
             if series is not None:
                 return loop, series
+            if self._holds(loop, optimizer):
+                return None
             return self._joined(here, loop, optimizer) or self._begin(here, optimizer, scope)
         if _rank() != 0:
             return None
         return self._begin(here, optimizer, scope)
+
+    def _holds(self, loop: Loop, optimizer: Any) -> bool:
+        """Whether an optimizer holds another one that has just stepped for it, as ZeroRedundancyOptimizer does."""
+        if optimizer not in self._holders:
+            inner = [one for reference, _ in loop.by_optimizer.values() if (one := reference()) is not None]
+            held = vars(optimizer).values()
+            if not any(one is other for one in inner for other in held):
+                return False
+            self._holders.add(optimizer)
+            loop.run.capture(params={"optimizer.held_by": type(optimizer).__name__})
+        return True
 
     def _joined(self, here: Here, loop: Loop, optimizer: Any) -> tuple[Loop, Series] | None:
         """An optimizer that is new to the loop: the place it takes in it, or in the loop before; else None."""
@@ -130,6 +150,9 @@ class Boundaries:
 
     def _begin(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> tuple[Loop, Series]:
         """A new training; the one before ends."""
+        precision, steps = here.precision
+        if steps != (0 if here.loop is None else here.loop.steps):
+            precision = ""  # the last training's
         if here.loop is not None:
             self.end(here.loop)
             here.past.appendleft(here.loop)
@@ -145,8 +168,7 @@ class Boundaries:
         series = Series(name)
         loop.add(optimizer, series)
         loop.describe_optimizer(optimizer, series, models)
-        loop.describe_precision(here.precision, bool(here.scaled))
-        here.precision = ""
+        loop.describe_precision(precision, bool(here.scaled))
         loop.describe_schedulers(self._schedulers_of(optimizer), series)
         return loop, series
 
@@ -206,10 +228,9 @@ class Boundaries:
     def step(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> None:
         """An optimizer stepped outside any other training."""
         found = self.find(here, optimizer, scope)
-        losses: Losses = list(here.losses)
-        here.losses.clear()
         if found is not None:
-            found[0].step(optimizer, found[1], losses, here.passes.current)
+            found[0].step(optimizer, found[1], here.losses, here.passes.current)
+        here.losses.clear()
 
 
 def _rank() -> int:

@@ -36,13 +36,19 @@ def optimizer(of: Any, prefix: str = "optimizer") -> tuple[dict[str, Any], list[
     params: dict[str, Any] = {prefix: cls.__name__}
     changed = [prefix]
     defaults = _defaults(cls)
+    signature, _ = autotrack.foreign(inspect.signature, cls)
+    taken = () if signature is None else signature.parameters
     groups = of.param_groups
     # A scheduler has moved ``lr`` by now: what it began with is beside it.
     first = {key: groups[0].get("initial_lr", value) if key == "lr" else value for key, value in groups[0].items()}
     for name in of.defaults:
         value = _setting(first.get(name, of.defaults[name]))
         params[f"{prefix}.{name}"] = value
-        if name not in defaults or not autotrack.is_default(value, defaults[name]):
+        if name in defaults:
+            chosen = not autotrack.is_default(value, defaults[name])
+        else:  # what is no argument the class sets itself, as AdamW does
+            chosen = name in taken or "kwargs" in taken or not taken
+        if chosen:
             changed.append(f"{prefix}.{name}")
     for number, group in enumerate(groups[1:], 1):
         for name, value in group.items():

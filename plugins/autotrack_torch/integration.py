@@ -1,13 +1,13 @@
 """What is patched in torch, and why.
 
 * ``torch.autograd.backward``: every ``loss.backward()`` passes through it. The wrapper is one that
-  ``torch.compile`` leaves alone.
+  ``torch.compile`` leaves alone. As the hook below it runs at every step: no lines but those that must.
 * The global hook after optimizer steps, which is public: an instance's ``step`` must not be replaced (schedulers
   warn). ``Optimizer.__init__`` and the schedulers' ``step`` tell when and where they were made.
 * ``DataLoader.__iter__`` and the ``__next__`` of its iterators: epochs and evaluations.
 * The losses of ``torch.nn.functional``, where gradients are off: evaluation losses.
 * ``Module.named_parameters``: which module an optimizer's parameters come from.
-* ``GradScaler.scale``: what a loss was before it was scaled.
+* ``GradScaler.scale``: what a loss was before it was scaled; ``autocast``: the dtype that it was computed in.
 * ``torch.save`` to a path; what torchmetrics computes; scalars of ``SummaryWriter``.
 """
 
@@ -21,10 +21,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_torch.boundaries import Boundaries, Here
+from autotrack_torch.boundaries import Boundaries, Local
 from autotrack_torch.others import Torchmetrics, written_scalars
 from autotrack_torch.passes import Mean, Pass
-from autotrack_torch.readings import scalar_of
+from autotrack_torch.scalars import scalar_of
 
 LOSSES = (
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
@@ -48,7 +48,7 @@ class Recorder(autotrack.Integration):
         os.register_at_fork(after_in_child=lambda: _forget(reference))
 
     def _reset(self) -> None:
-        self._here = Here()
+        self._local = Local()
         self._boundaries = Boundaries()
         self._torchmetrics = Torchmetrics()
 
@@ -70,25 +70,28 @@ class Recorder(autotrack.Integration):
         from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook  # noqa: PLC0415
         from torch.utils.data import DataLoader, dataloader  # noqa: PLC0415
 
-        compiling = module.compiler.is_compiling
-        alone = module._disable_dynamo  # as torch.compiler.disable, without importing the compiler now
-        patches.watch(module.autograd, "backward", after=self._backward, outer=alone)
+        compiling, learning = module.compiler.is_compiling, module.is_grad_enabled
+        # As torch.compiler.disable, without importing the compiler now, and only where it is at work, if torch tells.
+        at_work = getattr(module._C._dynamo.eval_frame, "get_eval_frame_callback", object)
+        untraced = at_work, module._disable_dynamo
+        patches.watch(module.autograd, "backward", after=self._backward, untraced=untraced)
         patches.watch(Optimizer, "__init__", after=self._made_optimizer)
         patches.watch(DataLoader, "__iter__", after=self._begin_pass)
         patches.watch(dataloader._BaseDataLoaderIter, "__next__", after=self._next_batch, raised=self._no_batch)
         patches.watch(module.nn.Module, "named_parameters", before=self._asked, unless=compiling)
         patches.watch(module, "save", after=self._saved)
         patches.watch(module.amp.GradScaler, "scale", after=self._scaled, unless=compiling)
+        patches.watch(module.amp.autocast, "__enter__", after=self._autocast, unless=compiling)
+
+        def no_evaluation() -> bool:
+            return bool(learning() or compiling())
+
         for name in LOSSES:
-            patches.watch(module.nn.functional, name, after=partial(self._computed_loss, name), unless=compiling)
+            patches.watch(module.nn.functional, name, after=partial(self._computed_loss, name), unless=no_evaluation)
         for cls in {LRScheduler, *_subclasses(LRScheduler)}:
             if isinstance(vars(cls).get("step"), FunctionType):
                 patches.watch(cls, "step", after=self._scheduler_stepped)
-
-        def stepped(optimizer: Any, args: Any, kwargs: Any) -> None:
-            self._stepped(optimizer)
-
-        self._hook = register_optimizer_step_post_hook(alone(stepped))
+        self._hook = register_optimizer_step_post_hook(patches.callback("step", self._stepped, untraced))
 
     def close(self) -> None:
         """End what is open; at exit with the exception that ends the process."""
@@ -107,37 +110,31 @@ class Recorder(autotrack.Integration):
         # No loss, but a part of a larger backward (checkpointing, custom functions); or somebody else's training.
         if given is not None or autotrack.in_training():
             return
-        tensors = args[0] if args else kwargs.get("tensors")
-        here = self._here
-        loss = scalar_of(tensors)
+        here = self._local.here
+        loss = scalar_of(args[0] if args else kwargs.get("tensors"))
         if loss is None:
             return
-        reading = None
+        taken = None
         for reference, before in here.scaled:
             if reference() is loss:
-                reading = before
-        if reading is None:
-            reading = here.readings.take(loss)
-        if reading is not None:
+                taken = before
+        if taken is None:
+            taken = here.readings.take(loss)
+        if taken is not None:
             current = here.passes.current
-            here.losses.append((reading, current, 1 if current is None else current.size))
+            here.losses.append((taken, current, 1 if current is None else current.size))
 
     def _scaled(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         loss, product = scalar_of(args[1] if len(args) > 1 else kwargs.get("outputs")), scalar_of(result)
         if loss is not None and product is not None and product is not loss:
-            reading = self._here.readings.take(loss)
-            if reading is not None:
-                self._here.scaled.append((weakref.ref(product), reading))
+            here = self._local.here
+            taken = here.readings.take(loss)
+            if taken is not None:
+                here.scaled.append((weakref.ref(product), taken))
 
-    def _stepped(self, optimizer: Any) -> None:
-        if self.dropped:
-            return
-        with autotrack.protect("an optimizer's step", self.name):
-            scope = autotrack.current_scope()
-            if scope is not None and scope.integration:  # inside somebody else's training
-                self._here.losses.clear()
-                return
-            self._boundaries.step(self._here, optimizer, scope)
+    def _stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not autotrack.in_training():  # of somebody else
+            self._boundaries.step(self._local.here, args[0], autotrack.current_scope())
 
     def _made_optimizer(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundaries.made(args[0])
@@ -146,7 +143,7 @@ class Recorder(autotrack.Integration):
         self._boundaries.roots.asked(args[0])
 
     def _scheduler_stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._boundaries.scheduled(self._here, args[0])
+        self._boundaries.scheduled(self._local.here, args[0])
 
     # ---- what people compute and save beside ------------------------------------------------------------------------
 
@@ -154,7 +151,7 @@ class Recorder(autotrack.Integration):
         """Metrics of the loop of this thread, or of the run that is open here."""
         if not metrics or autotrack.in_training():
             return
-        loop = self._here.loop
+        loop = self._local.here.loop
         if loop is not None and not loop.ended:
             loop.record(metrics, step)
         elif (run := autotrack.active_run()) is not None:
@@ -171,7 +168,7 @@ class Recorder(autotrack.Integration):
 
     def _saved(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         target = args[1] if len(args) > 1 else kwargs.get("f")
-        loop = self._here.loop
+        loop = self._local.here.loop
         if isinstance(target, (str, os.PathLike)) and loop is not None and not loop.ended:
             loop.saved(os.fspath(target))
 
@@ -181,24 +178,24 @@ class Recorder(autotrack.Integration):
         if autotrack.in_training():
             return
         self._record(self._torchmetrics.new())
-        left = self._here.passes.begin(args[0], result)
+        left = self._local.here.passes.begin(args[0], result)
         if left is not None:
             self._end_pass(left)
 
     def _next_batch(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        passes = self._here.passes
+        passes = self._local.here.passes
         one = passes.of(args[0])
         if one is not None:
-            one.batch(result)
             passes.current = one
+            one.batch(result)
 
     def _no_batch(self, error: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        one = self._here.passes.of(args[0])
+        one = self._local.here.passes.of(args[0])
         if one is not None and isinstance(error, StopIteration):
             self._end_pass(one)
 
     def _end_pass(self, one: Pass) -> None:
-        here = self._here
+        here = self._local.here
         for ended in here.passes.end(one):
             if ended.loop is not None:
                 if not ended.loop.ended:
@@ -208,21 +205,21 @@ class Recorder(autotrack.Integration):
 
     def _computed_loss(self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """With gradients off it is the loss of an evaluation."""
-        torch = sys.modules["torch"]
-        if torch.is_grad_enabled():
-            if not self._here.precision and result.__class__ is torch.Tensor:
-                kind = result.device.type
-                self._here.precision = (
-                    str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else "full"
-                )
-            return
-        current = self._here.passes.current
+        here = self._local.here
+        current = here.passes.current
         loss = scalar_of(result)
-        if current is None or loss is None:
+        if current is None or loss is None or autotrack.in_training():
             return
-        reading = self._here.readings.take(loss)
-        if reading is not None:
-            current.evaluated.setdefault(name, Mean()).add(reading, current.size, kwargs.get("reduction") == "sum")
+        taken = here.readings.take(loss)
+        if taken is not None:
+            current.evaluated.setdefault(name, Mean()).add(taken, current.size, kwargs.get("reduction") == "sum")
+
+    def _autocast(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Losses are computed in lower precision from here on; ``_enabled`` may say that they are not."""
+        context, here = args[0], self._local.here
+        if context._enabled and sys.modules["torch"].is_grad_enabled():
+            steps = 0 if here.loop is None else here.loop.steps
+            here.precision = str(context.fast_dtype).removeprefix("torch."), steps
 
 
 def _subclasses(cls: type) -> set[type]:

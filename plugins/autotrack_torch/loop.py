@@ -10,8 +10,7 @@ from typing import Any
 import autotrack
 from autotrack_torch import describe
 from autotrack_torch.keeping import Keeper
-from autotrack_torch.passes import Mean, Pass, Passes
-from autotrack_torch.readings import Reading, Readings
+from autotrack_torch.passes import Mean, Pass, Passes, Value
 
 __all__ = ["Loop", "Losses", "Series", "parameter_ids"]
 
@@ -21,10 +20,11 @@ _UNSEEN = (
     "records a loss"
 )
 _HELD = 100
+_PERIOD = 80_000_000  # nanoseconds for which points wait; what ``gather`` makes a line of is a little more
 _EARLY = 1000
 _MAX_SAVED = 100
 
-Losses = list[tuple[Reading, "Pass | None", int]]
+Losses = deque[tuple[Value, "Pass | None", int]]
 """Values that ``backward`` was called on, with the pass they came in and the samples they stand for."""
 
 
@@ -46,6 +46,7 @@ class Series:
         self.step = 0
         self.losses = 0
         self.rates: list[Any] = []
+        self.rate: Any = None  # of the first group, the very object that was there
         self.per_step = 1  # losses per step, as seen at the last one
 
 
@@ -67,7 +68,7 @@ class Loop:
         born: int,
         expected: int,
         passes: Passes,
-        readings: Readings,
+        readings: autotrack.Readings,
     ) -> None:
         self.training = training
         self.run = training.run
@@ -87,8 +88,8 @@ class Loop:
         self.early: list[tuple[str, float, int]] = []  # the first points, should the loop turn out to be a helper
         self._expected = expected  # optimizers that may take part in turn
         self._several: bool | None = None if expected > 1 else False  # whether series need their names in keys
-        self._held: list[tuple[Series, str, Reading, int, Pass | None, int]] = []
-        self._queue: deque[tuple[Series, str, Reading, int, Pass | None, int]] = deque()
+        self._queue: deque[tuple[Series, str, Value, int, Pass | None, int, int]] = deque()
+        self._due = 0  # when what is in the queue is to be recorded, in monotonic nanoseconds
         self._saved: dict[str, dict[str, Any]] = {}
         self._stages = 0
         self._norms = autotrack.current_settings().norms
@@ -128,7 +129,12 @@ class Loop:
     # ---- steps ------------------------------------------------------------------------------------------------------
 
     def step(self, optimizer: Any, series: Series, losses: Losses, current: Pass | None) -> None:
-        """An optimizer stepped after ``backward`` was called on ``losses``."""
+        """An optimizer stepped after ``backward`` was called on ``losses``.
+
+        What is done here the training waits for at every step, with caches that hold other things: no more than
+        to note what was seen. It is recorded some hundred points at a time.
+        """
+        now = time.monotonic_ns()
         if self.resting:
             self._go_on()
         if current is not None:
@@ -136,22 +142,23 @@ class Loop:
             if current.epoch is None:
                 current.epoch, current.loop = self.epochs, self
                 self.epochs += 1
-        for reading, of, weight in losses:
-            series.losses += 1
-            self._put(series, "train/loss", reading, series.step, of, weight)
-        if len(losses) > 1:
-            self._accumulates(optimizer, series, len(losses))
-        self._rates(optimizer, series, current)
+        for taken, of, weight in losses:
+            self._queue.append((series, "train/loss", taken, series.step, of, weight, now))
+        count = len(losses)
+        series.losses += count
+        if count > 1:
+            self._accumulates(optimizer, series, count)
+        groups = optimizer.param_groups
+        if len(groups) != 1 or groups[0].get("lr") is not series.rate:
+            self._rates(groups, series, current, now)
         if self._norms:
-            self._measure(optimizer, series, current)
-        if self._several is None:
-            stepped = {id(one) for one in self.series if one.losses or one.step}
-            if len(stepped) >= self._expected or len(self._held) >= _HELD:
-                self._decide()
-        if self._queue:
-            self._emit()
+            self._measure(optimizer, series, current, now)
         series.step += 1
         self.steps += 1
+        if now > self._due:
+            self._due = now + _PERIOD
+            self._emit()
+            self.run.flush()
 
     def _accumulates(self, optimizer: Any, series: Series, count: int) -> None:
         """Several losses for one step: gradients are accumulated, unless it is the optimizer that asks for them."""
@@ -161,10 +168,11 @@ class Loop:
                 params={"backwards_per_step" if self._expected <= 1 else f"backwards_per_step.{series.name}": count}
             )
 
-    def _rates(self, optimizer: Any, series: Series, current: Pass | None) -> None:
+    def _rates(self, groups: list[dict[str, Any]], series: Series, current: Pass | None, now: int) -> None:
         """Learning rates, when they change."""
-        groups = optimizer.param_groups
         rates = series.rates
+        first = groups[0].get("lr")
+        series.rate = first if type(first) is float else None  # a tensor may change in place
         if len(rates) != len(groups):
             rates = series.rates = [None] * len(groups)
         for number, group in enumerate(groups):
@@ -178,9 +186,9 @@ class Loop:
             if rate != rates[number]:
                 rates[number] = rate
                 key = "lr" if number == 0 else f"lr/group{number}"
-                self._put(series, key, Reading(rate), series.step, current, 0)
+                self._queue.append((series, key, rate, series.step, current, 0, now))
 
-    def _measure(self, optimizer: Any, series: Series, current: Pass | None) -> None:
+    def _measure(self, optimizer: Any, series: Series, current: Pass | None, now: int) -> None:
         """Norms of what the optimizer got and of what it made of it; nobody waits for them."""
         parameters = parameter_ids(optimizer).values()
         found = {
@@ -188,39 +196,34 @@ class Loop:
             "train/param_norm": describe.norm(parameters),
         }
         for key, tensor in found.items():
-            reading = None if tensor is None else self._readings.take(tensor)
-            if reading is not None:
-                self._put(series, key, reading, series.step, current, 0)
-
-    def _put(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
-        if self._several is None:
-            self._held.append((series, key, reading, step, of, weight))
-        elif self._queue or not reading.ready:
-            self._queue.append((series, key, reading, step, of, weight))
-        else:
-            self._record(series, key, reading, step, of, weight)
-
-    def _decide(self) -> None:
-        """Now it is known whether several optimizers have losses of their own."""
-        self._several = sum(series.losses > 0 for series in self.series) > 1
-        self._queue.extend(self._held)
-        self._held.clear()
+            taken = None if tensor is None else self._readings.take(tensor)
+            if taken is not None:
+                self._queue.append((series, key, taken, series.step, current, 0, now))
 
     def _emit(self) -> None:
         """Record what is there, in order."""
         queue = self._queue
-        while queue and queue[0][2].ready:
-            self._record(*queue.popleft())
+        if self._several is None:
+            stepped = sum(bool(one.losses or one.step) for one in self.series)
+            if stepped < self._expected and len(queue) < _HELD:
+                return
+            self._decide()
+        offset = self.run.elapsed() - time.monotonic_ns() // 1000
+        while queue:
+            series, key, taken, step, of, weight, now = queue[0]
+            value = taken if isinstance(taken, float) else taken.value
+            if value is None:
+                return
+            queue.popleft()
+            self._record(series, key, value, step, of, weight, max(0, offset + now // 1000))
 
-    def _record(self, series: Series, key: str, reading: Reading, step: int, of: Pass | None, weight: int) -> None:
-        value = reading.value
-        if value is None:
-            return
+    def _decide(self) -> None:
+        """Now it is known whether several optimizers have losses of their own."""
+        self._several = sum(series.losses > 0 for series in self.series) > 1
+
+    def _record(self, series: Series, key: str, value: float, step: int, of: Pass | None, weight: int, at: int) -> None:
         if self._several or (series.name and series is not self.series[0]):
             key = f"{key}/{series.name}"
-        at = None
-        if reading.taken:
-            at = max(0, self.run.elapsed() - (time.monotonic_ns() - reading.taken) // 1000)
         epoch = None
         if of is not None:
             epoch = of.epoch
@@ -228,7 +231,7 @@ class Loop:
                 mean = of.losses.get(key)
                 if mean is None:
                     mean = of.losses[key] = Mean()
-                mean.add(reading, weight)
+                mean.add(value, weight)
         if len(self.early) < _EARLY:
             self.early.append((key, value, step))
         self.run.gather(key, value, step, epoch, at)
@@ -237,8 +240,7 @@ class Loop:
         """Record everything that is under way; waits for devices."""
         if self._several is None:
             self._decide()
-        if self._queue:
-            self._readings.settle()
+        self._readings.settle()
         self._emit()
 
     # ---- passes -----------------------------------------------------------------------------------------------------
@@ -317,8 +319,8 @@ class Loop:
 
     def describe_precision(self, precision: str, scaled: bool) -> None:
         """Record automatic mixed precision, where it is used."""
-        if precision not in ("", "full") or scaled:
-            self.run.capture(params={"amp": precision.removeprefix("torch."), "amp.scaler": scaled})
+        if precision or scaled:
+            self.run.capture(params={"amp": precision or "full", "amp.scaler": scaled})
 
     def describe_stage(self, optimizer: Any, models: list[Any]) -> None:
         """A new optimizer over the same parameters."""

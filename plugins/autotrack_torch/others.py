@@ -7,7 +7,7 @@ from typing import Any
 
 import autotrack
 from autotrack_torch.names import name_of
-from autotrack_torch.readings import scalar_of
+from autotrack_torch.scalars import scalar_of
 
 __all__ = ["Torchmetrics", "written_scalars"]
 

@@ -8,40 +8,44 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autotrack_torch.names import loader_name, prefix_of
-from autotrack_torch.readings import Reading
 
 if TYPE_CHECKING:
+    import autotrack
     from autotrack_torch.loop import Loop
 
-__all__ = ["Mean", "Pass", "Passes"]
+__all__ = ["Mean", "Pass", "Passes", "Value"]
+
+Value: TypeAlias = "float | autotrack.Reading"
+"""What a tensor was: known, or under way."""
 
 
 class Mean:
-    """A weighted mean of readings, some of which may still be under way."""
+    """A weighted mean of values, some of which may still be under way."""
 
     __slots__ = ("_total", "_waiting", "weight")
 
     def __init__(self) -> None:
         self._total = 0.0
         self.weight = 0.0
-        self._waiting: list[tuple[Reading, float, bool]] = []
+        self._waiting: list[tuple[Value, float, bool]] = []
 
-    def add(self, reading: Reading, weight: float, summed: bool = False) -> None:
+    def add(self, taken: Value, weight: float, summed: bool = False) -> None:
         """One value that stands for ``weight`` samples; ``summed``: it is their sum already."""
-        if reading.value is None:
-            self._waiting.append((reading, weight, summed))
+        value = taken if isinstance(taken, float) else taken.value
+        if value is None:
+            self._waiting.append((taken, weight, summed))
         else:
-            self._total += reading.value if summed else reading.value * weight
+            self._total += value if summed else value * weight
             self.weight += weight
 
     def value(self) -> float | None:
         """The mean of what is there."""
         waiting, self._waiting = self._waiting, []
-        for reading, weight, summed in waiting:
-            self.add(reading, weight, summed)
+        for taken, weight, summed in waiting:
+            self.add(taken, weight, summed)
         return self._total / self.weight if self.weight else None
 
 
@@ -83,15 +87,13 @@ class Pass:
 def _size(data: Any) -> int:
     """Samples in a batch: the first length of the first tensor in it."""
     for _ in range(5):
-        shape = getattr(data, "shape", None)
-        if shape is not None:
-            return int(shape[0]) if len(shape) else 1
         if isinstance(data, (list, tuple)) and data:
             data = data[0]
         elif isinstance(data, dict) and data:
             data = next(iter(data.values()))
         else:
-            break
+            shape = getattr(data, "shape", None)
+            return int(shape[0]) if shape else 1
     return 1
 
 

@@ -110,6 +110,7 @@ def _is_plain(tensor: Any) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_quantized
         and tensor.device.type != "meta"
+        and not getattr(tensor, "_fsdp_flattened", False)
     )
 
 
@@ -129,6 +130,8 @@ def _spec(module: Any) -> dict[str, Any]:
 
 def _arguments(module: Any) -> tuple[dict[str, Any], list[str], list[str]]:
     """Arguments that are known; those taken to be at their default; those without which it cannot be built."""
+    if type(module).__init__ is sys.modules["torch"].nn.Module.__init__:  # Tanh, say: no arguments, whatever it accepts
+        return {}, [], []
     hidden = _HIDDEN.get(f"{type(module).__module__}.{type(module).__qualname__}")
     if hidden is not None:
         return {name: vars(module)[name] for name in hidden}, [], []

@@ -99,15 +99,20 @@ def state(model):
     return model if isinstance(model, dict) else model.state_dict()
 
 
-def test_a_large_checkpoint_stays_where_it_is(pl: ModuleType, tracked: Path, monkeypatch: pytest.MonkeyPatch):
-    from autotrack_lightning import checkpoints
-
-    monkeypatch.setattr(checkpoints, "_BYTES_PER_SECOND", 10.0)
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [("MODEL_MAX_MB", "more than"), ("SESSION_MAX_GB", "one process saves"), ("STORE_MAX_GB", "the store takes")],
+)
+def test_a_checkpoint_above_a_limit_stays_where_it_is(
+    pl: ModuleType, tracked: Path, monkeypatch: pytest.MonkeyPatch, setting: str, text: str
+):
+    monkeypatch.setenv(f"AUTOTRACK_{setting}", "1e-6")
+    autotrack.enable(store=tracked, experiment="test")
     callback = checkpointing(pl, tracked.parent / "kept")
     trainer(pl, callbacks=[callback], enable_checkpointing=True).fit(module(pl), loader(), loader(16))
     run = autotrack.get_run("@last")
     assert not any(name.startswith("checkpoints/") for name in run.artifacts)
-    assert any(callback.last_model_path in text for _, text in run.notes)
+    assert any(callback.last_model_path in told and text in told for _, told in run.notes)
 
 
 def test_no_files_where_none_are_wanted(pl: ModuleType, tracked: Path):

@@ -148,10 +148,43 @@ def test_checkpoints_of_a_logger_lie_in_its_folder(pl: ModuleType, tracked: Path
     assert autotrack.get_run("@last").facts["checkpoints"]["best"] == str(best)
 
 
+def test_a_logger_alone_says_where_checkpoints_lie(pl: ModuleType, store: Path):
+    """Without the callback: what Lightning tells its loggers of."""
+    logger = of(pl, "AutotrackLogger")(save_dir=store.parent / "logs")
+    fit = trainer(pl, logger=logger, enable_checkpointing=True)
+    fit.fit(module(pl), loader(), loader(16))
+    run = autotrack.get_run("@last")
+    assert run.status == "finished"
+    assert run.facts["checkpoints"] == {"best": fit.checkpoint_callback.best_model_path}
+    assert Path(fit.checkpoint_callback.best_model_path).is_file()
+
+
 def test_the_logger_pickles(pl: ModuleType, tracked: Path):
     logger = of(pl, "AutotrackLogger")("mine")
     trainer(pl, logger=logger).fit(module(pl), loader())
     assert pickle.loads(pickle.dumps(logger))._run_name == "mine"
+
+
+# ---- which package is there ----------------------------------------------------------------------------------------
+
+
+def test_only_the_package_of_the_older_name_is_installed(script):
+    done = script(
+        """
+        import sys, warnings
+        warnings.simplefilter("ignore")
+        sys.modules["lightning"] = None  # as where it is not installed
+        import autotrack_lightning
+        (integration,) = autotrack_lightning.autotrack_integrations()
+        integration.enable()
+        print(integration.status)
+        import pytorch_lightning
+        print(integration.status, integration.reason)
+        """
+    )
+    waiting, active = done.stdout.splitlines()
+    assert waiting == "waiting for its framework"
+    assert active.startswith("active pytorch_lightning 2.")
 
 
 # ---- which class is meant ------------------------------------------------------------------------------------------

@@ -243,6 +243,14 @@ def test_scores_of_scikit_learn(tracked, after):
     assert score in run.metrics.values()
 
 
+def test_what_an_optimizer_sets_itself_is_nobody_s_choice(tracked):
+    model = nn.Linear(4, 3)
+    steps(model, torch.optim.AdamW(model.parameters(), lr=0.1), 1)
+    run = only_run()
+    assert run.params["optimizer.decoupled_weight_decay"] is True
+    assert {key for key in run.changed if key.startswith("optimizer")} == {"optimizer", "optimizer.lr"}
+
+
 def test_scalars_of_tensorboard(tracked, tmp_path):
     pytest.importorskip("tensorboard")
     from torch.utils.tensorboard import SummaryWriter

@@ -119,8 +119,10 @@ def test_a_model_above_the_budget_is_named(tracked, monkeypatch):
         nn.LSTM(3, 5, num_layers=2, bidirectional=True, batch_first=True),
         nn.ModuleDict({"a": nn.Linear(1, 1), "b": nn.ModuleList([nn.GRU(2, 2), nn.Identity()])}),
         nn.Linear(3, 2).to(torch.bfloat16),
+        nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Sigmoid(), nn.Softsign(), nn.LogSigmoid(), nn.Tanhshrink()),
+        nn.Sequential(nn.PReLU(), nn.GELU("tanh"), nn.SiLU(), nn.Softmax(1), nn.LeakyReLU(0.2), nn.Hardtanh(-2.0, 2.0)),
     ],
-    ids=["linear", "convolution", "embedding", "lstm", "containers", "bfloat16"],
+    ids=["linear", "convolution", "embedding", "lstm", "containers", "bfloat16", "no arguments", "activations"],
 )
 def test_layers_of_torch_are_built_without_a_word(module):
     with torch.no_grad():

@@ -44,7 +44,8 @@ def test_a_training_over_several_cells(kernel: Callable[..., Kernel], tmp_path: 
     assert [point.step for point in run.history("train/loss")] == list(range(7))
     notebook.ok("other, its_optimizer = make()")
     assert len(autotrack.runs(store=store)) == 1
-    notebook.ok("train(other, its_optimizer, 4)\n" + WAIT)
+    notebook.ok("train(other, its_optimizer, 4)")
+    notebook.ok(WAIT)  # what is written at the end of a cell is written beside it
     second, first = autotrack.runs(store=store)
     assert (first.status, second.status) == ("finished", "idle")
     assert len(second.history("train/loss")) == 4

@@ -3,26 +3,37 @@
 import pytest
 import torch
 from autotrack_torch.passes import Mean
-from autotrack_torch.readings import BLOCK, DeviceBlocks, Reading, Readings, scalar_of
+from autotrack_torch.scalars import scalar_of
 
 import autotrack
+from autotrack.readings import BLOCK, DeviceBlocks, Reading, Readings
 from tests.plugins.torch.loops import Net, textbook, values
 
 
 def test_values_come_back_in_order_when_a_buffer_is_full():
     blocks, readings = DeviceBlocks(torch.device("cpu")), []
     for number in range(BLOCK + 5):
-        readings.append(Reading(taken=1))
+        readings.append(Reading(1))
         blocks.put(torch.tensor(number / 3, dtype=torch.float32), readings[-1])
-    assert [reading.ready for reading in (readings[0], readings[BLOCK - 1], readings[BLOCK])] == [True, True, False]
+    there = [reading.value is not None for reading in (readings[0], readings[BLOCK - 1], readings[BLOCK])]
+    assert there == [True, True, False]
     blocks.settle()
     expected = [torch.tensor(number / 3, dtype=torch.float32).item() for number in range(BLOCK + 5)]
     assert [reading.value for reading in readings] == expected
 
 
+def test_a_value_is_not_kept_waiting_for_a_full_buffer():
+    """Steps of seconds: what was taken a second ago is sent with the next one."""
+    blocks, first, second = DeviceBlocks(torch.device("cpu")), Reading(1), Reading(1_000_000_002)
+    blocks.put(torch.tensor(1.5), first)
+    assert first.value is None
+    blocks.put(torch.tensor(2.5), second)
+    assert (first.value, second.value) == (1.5, 2.5)
+
+
 def test_a_value_that_changes_later_is_the_one_that_it_was():
     """As under CUDA graphs, which write each loss to the same place."""
-    blocks, loss, reading = DeviceBlocks(torch.device("cpu")), torch.tensor([1.5]), Reading(taken=1)
+    blocks, loss, reading = DeviceBlocks(torch.device("cpu")), torch.tensor([1.5]), Reading(1)
     blocks.put(loss, reading)
     loss.fill_(7.0)
     blocks.settle()
@@ -30,7 +41,7 @@ def test_a_value_that_changes_later_is_the_one_that_it_was():
 
 
 def test_buffers_made_in_inference_mode_serve_outside_of_it():
-    blocks, readings = DeviceBlocks(torch.device("cpu")), [Reading(taken=1), Reading(taken=1)]
+    blocks, readings = DeviceBlocks(torch.device("cpu")), [Reading(1), Reading(1)]
     with torch.inference_mode():
         blocks.put(torch.tensor(1.0), readings[0])
     blocks.put(torch.tensor(2.0, requires_grad=True) * 1, readings[1])
@@ -51,7 +62,7 @@ def test_buffers_made_in_inference_mode_serve_outside_of_it():
 def test_what_is_read(tensor):
     assert scalar_of(tensor) is tensor
     assert scalar_of((tensor,)) is tensor
-    assert Readings().take(tensor).value == 1.5
+    assert Readings().take(tensor) == 1.5
 
 
 @pytest.mark.parametrize(
@@ -75,10 +86,10 @@ def test_what_cannot_be_read_now():
 
 
 def test_means_wait_for_their_values():
-    mean, late = Mean(), Reading(taken=1)
-    mean.add(Reading(1.0), 2)
+    mean, late = Mean(), Reading(1)
+    mean.add(1.0, 2)
     mean.add(late, 1)
-    mean.add(Reading(9.0), 3, summed=True)
+    mean.add(9.0, 3, summed=True)
     assert mean.value() == 11.0 / 5
     late.value = 4.0
     assert mean.value() == 15.0 / 6
@@ -91,7 +102,7 @@ def test_a_whole_loop_whose_values_come_late(tracked, monkeypatch):
     def take(self, tensor):
         import time
 
-        reading = Reading(taken=time.monotonic_ns())
+        reading = Reading(time.monotonic_ns())
         blocks.put(tensor, reading)
         return reading
 

@@ -1,8 +1,8 @@
-"""Values of tensors, read without making the device wait.
+"""Values of tensors, read without making a device wait; for plugins whose frameworks compute with torch.
 
-On the CPU a value is read at once. On a GPU it is copied into a small buffer on the device (a tensor that is
-merely kept would change under CUDA graphs), the buffer is copied to pinned memory when it is full, and the
-values are there once an event says so. Only ``settle`` waits for the device: at the end of an epoch or a run.
+On the CPU a value is read at once. On a GPU it is copied into a small buffer on the device at once (a tensor that is
+merely kept would change under CUDA graphs), the buffer is copied to pinned memory now and then, and the values are
+there once an event says so. Only ``settle`` waits for the device: at the end of an epoch or a run.
 """
 
 from __future__ import annotations
@@ -12,38 +12,30 @@ import time
 from collections import deque
 from typing import Any
 
-import autotrack
+__all__ = ["BLOCK", "DeviceBlocks", "Reading", "Readings"]
 
-__all__ = ["BLOCK", "DeviceBlocks", "Reading", "Readings", "scalar_of"]
-
-BLOCK = 1024
+BLOCK = 64
 """Values that a buffer on a device holds."""
+
+_PATIENCE = 1_000_000_000
+"""Nanoseconds after which values are sent to the host although the buffer is not full."""
 
 _DEVICES = ("cuda", "xpu", "mps")
 
 
 class Reading:
-    """A value that was, or will be, read. ``taken``: monotonic nanoseconds, where it came later than it was taken."""
+    """A value that is on its way from a device.
 
-    __slots__ = ("failed", "taken", "value")
+    Attributes:
+        value: The value; None as long as it is under way.
+        taken: When it was taken, in monotonic nanoseconds.
+    """
 
-    def __init__(self, value: float | None = None, taken: int = 0) -> None:
-        self.value = value
+    __slots__ = ("taken", "value")
+
+    def __init__(self, taken: int) -> None:
+        self.value: float | None = None
         self.taken = taken
-        self.failed = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is nothing to wait for."""
-        return self.value is not None or self.failed
-
-
-def scalar_of(tensors: Any) -> Any:
-    """The one plain tensor of one element that was given, or None: subclasses may synchronize when they are read."""
-    if type(tensors) in (tuple, list) and len(tensors) == 1:
-        tensors = tensors[0]
-    torch = sys.modules["torch"]
-    return tensors if type(tensors) is torch.Tensor and tensors.numel() == 1 else None
 
 
 class DeviceBlocks:
@@ -64,7 +56,7 @@ class DeviceBlocks:
                 self._buffer = torch.empty(BLOCK, dtype=kind, device=self.device)
         self._buffer[len(self._waiting)].copy_(tensor.detach().view(()))
         self._waiting.append(reading)
-        if len(self._waiting) == BLOCK:
+        if len(self._waiting) == BLOCK or reading.taken - self._waiting[0].taken > _PATIENCE:
             self._send()
         self._collect(wait=False)
 
@@ -101,16 +93,24 @@ class DeviceBlocks:
 
 
 class Readings:
-    """Takes values, whatever device they are on."""
+    """Takes the values of tensors of one element, whatever device they are on. For one thread."""
 
     def __init__(self) -> None:
         self._blocks: dict[Any, DeviceBlocks] = {}
 
-    def take(self, tensor: Any) -> Reading | None:
-        """The value of a tensor of one element; None where it cannot be read now without harm."""
+    def take(self, tensor: Any) -> float | Reading | None:
+        """The value of a torch tensor of one element, as it is now.
+
+        Returns:
+            The number, where it is on the CPU; else a ``Reading``, whose ``value`` comes later. None where it cannot
+            be read now without harm: while a CUDA graph is captured, inside ``vmap``, on a device without storage.
+        """
         if tensor.is_cpu:
-            value, error = autotrack.foreign(tensor.item)  # vmap and the like refuse
-            return None if value is None or error is not None or type(value) is complex else Reading(float(value))
+            try:
+                value = tensor.item()
+            except RuntimeError:  # vmap and the like refuse
+                return None
+            return value if type(value) is float else None if type(value) is complex else float(value)
         device = tensor.device
         if device.type not in _DEVICES:
             return None
@@ -123,7 +123,7 @@ class Readings:
         blocks = self._blocks.get(key)
         if blocks is None:
             blocks = self._blocks[key] = DeviceBlocks(device)
-        reading = Reading(taken=time.monotonic_ns())
+        reading = Reading(time.monotonic_ns())
         blocks.put(tensor, reading)
         return reading
 
