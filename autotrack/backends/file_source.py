@@ -58,9 +58,9 @@ class FileSource(RunSource):
         """Heads of all runs, by the index; see the contract."""
         index = self._index()
         index.refresh(self.run_ids)
-        parts = [part for part in ("params", "metrics", "tags") if query.keys(part)]
-        wanted = query.keys("params"), query.keys("metrics")
-        return (self._head(run_id, state, *wanted) for run_id, state in index.states(parts))
+        keys = {part: query.keys(part) for part in ("params", "metrics", "tags")}
+        wanted = keys["params"], keys["metrics"]
+        return (self._head(run_id, state, *wanted) for run_id, state in index.states(keys))
 
     def heads_of(self, run_ids: Sequence[str]) -> dict[str, RunHead]:
         """Whole heads of these runs, as they were when they were listed last; see the contract."""

@@ -15,11 +15,11 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autotrack.backends.head_rows import PARTS, decode_marks, decode_state, encode_marks, encode_state
+from autotrack.backends.head_rows import PARTS, decode_marks, decode_state, encode_marks, encode_state, part_decoder
 from autotrack.backends.heads import HeadState
 from autotrack.backends.run_files import RunFiles
 
@@ -87,9 +87,11 @@ class Index:
             if self._in_memory:
                 self._keep()
 
-    def states(self, parts: Sequence[str]) -> Iterator[tuple[str, HeadState]]:
-        """(id, head) of all runs as of the last refresh, newest first; a head has these of its ``PARTS``."""
-        ask = f"SELECT id, {', '.join(['head', *parts])} FROM runs WHERE id < ? ORDER BY id DESC LIMIT {_BATCH}"  # noqa: S608  names of our own
+    def states(self, keys: Mapping[str, Collection[str]]) -> Iterator[tuple[str, HeadState]]:
+        """(id, head) of all runs as of the last refresh, newest first; a head has these keys of its ``PARTS``."""
+        parts = [(part, part_decoder(keys[part])) for part in PARTS if keys.get(part)]
+        columns = ", ".join(["id", "head", *(part for part, _ in parts)])
+        ask = f"SELECT {columns} FROM runs WHERE id < ? ORDER BY id DESC LIMIT {_BATCH}"  # noqa: S608  names of our own
         last = "~"  # after any id
         while True:
             page = self._fetch(ask, [last], parts)
@@ -101,16 +103,22 @@ class Index:
     def states_of(self, run_ids: Sequence[str]) -> list[tuple[str, HeadState]]:
         """(id, head) of these runs as of the last refresh, as far as they were there."""
         found = []
+        parts = [(part, part_decoder(None)) for part in PARTS]
         ask = f"SELECT id, {', '.join(['head', *PARTS])} FROM runs WHERE id IN ("  # noqa: S608  names of our own
         for first in range(0, len(run_ids), _BATCH):
             batch = run_ids[first : first + _BATCH]
-            found += self._fetch(ask + ",".join("?" * len(batch)) + ")", batch, PARTS)
+            found += self._fetch(ask + ",".join("?" * len(batch)) + ")", batch, parts)
         return found
 
-    def _fetch(self, ask: str, values: Sequence[Any], columns: Sequence[str]) -> list[tuple[str, HeadState]]:
+    def _fetch(
+        self, ask: str, values: Sequence[Any], parts: Sequence[tuple[str, Callable[[bytes], dict[str, Any]]]]
+    ) -> list[tuple[str, HeadState]]:
         def fetch() -> list[tuple[str, HeadState]]:
             rows = self._db.execute(ask, values).fetchall()
-            return [(row[0], decode_state(row[1], list(zip(columns, row[2:], strict=True)))) for row in rows]
+            return [
+                (row[0], decode_state(row[1], [(*part, data) for part, data in zip(parts, row[2:], strict=True)]))
+                for row in rows
+            ]
 
         with self._lock:
             return self._sound(fetch)

@@ -14,6 +14,7 @@ from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import HeadFold, Query, head_in
+from autotrack.matching import Comparison, Order, matches, sort_key
 from autotrack.records import (
     Begin,
     Change,
@@ -180,3 +181,31 @@ def repr_of(heads) -> dict[str, dict[str, str]]:
         }
         for run_id, head in heads.items()
     }
+
+
+ODD = st.sampled_from(["loss", "é", "\ud800", 'a "b"', "a\\b", "\n", "", "key0", "k", "params"])
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(told=st.lists(st.dictionaries(ODD, NUMBERS, max_size=4), min_size=1, max_size=5), asked=ODD, other=ODD)
+def test_a_query_sees_in_a_list_what_is_in_the_whole_heads(cache: Path, tmp_path: Path, told, asked, other):
+    folder = tmp_path / os.urandom(4).hex()
+    files = Files(store_in(folder))
+    for values in told:
+        numbers = {key: number_to_json(value) for key, value in values.items()}
+        tags = {key: str(value) for key, value in values.items()}
+        params = {key: {"$float": str(value)} if value - value else value for key, value in values.items()}
+        files.writer(files.run(), [BEGIN, Params(p=params), Metrics(0, "", numbers, 0), Tags(g=tags)])
+    source = FileSource(folder)
+    for entity in ("params", "metrics", "tags"):
+        present = Comparison(entity, asked, "null", negated=True)
+        large = Comparison("metrics", other, ">", 0.3)
+        query = Query(conditions=(present, large), orders=(Order(entity, other),))
+        listed = list(source.heads(query))
+        whole = source.heads_of([head.id for head in listed])
+        assert len(listed) == len(told)
+        for head in listed:
+            for condition in query.conditions:
+                assert matches(condition, head) == matches(condition, whole[head.id])
+            key = sort_key(query.orders[0])
+            assert repr(key(head)) == repr(key(whole[head.id]))
