@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import NoReturn
 
 import click
 
@@ -22,6 +23,7 @@ from autotrack.cli.ls import ls
 from autotrack.cli.models import models
 from autotrack.cli.plugins import plugins_command
 from autotrack.cli.rm import restore, rm
+from autotrack.cli.run import Program, run
 from autotrack.cli.show import show
 from autotrack.cli.sync import sync_command
 from autotrack.cli.verify import verify
@@ -38,20 +40,34 @@ def group() -> None:
 
 
 for _command in (
-    ls, show, diff, best, watch, export, edit, experiments, rm, restore, gc, du, verify, models, init, plugins_command,
-    doctor, demo, sync_command,
+    run, ls, show, diff, best, watch, export, edit, experiments, rm, restore, gc, du, verify, models, init,
+    plugins_command, doctor, demo, sync_command,
 ):  # fmt: skip
     group.add_command(_command)
 
 
 def main() -> None:
     """Run a command. Errors made on purpose end with their message and exit code 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 gets escapes, not a traceback
-            stream.reconfigure(errors="backslashreplace")
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    for stream in streams:  # a terminal without UTF-8 gets escapes, not a traceback
+        stream.reconfigure(errors="backslashreplace")
     try:
         group.main(prog_name="autotrack")
     except autotrack.AutotrackError as error:
-        lines = [printable(line, 2000) for line in str(error).split("\n")[:20]]
-        click.echo("autotrack: " + "\n".join(lines), err=True)
-        sys.exit(1)
+        _fail(error)
+    except Program as asked:
+        program = asked
+    for stream, errors in zip(streams, before, strict=True):  # a program has them as it would have without us
+        stream.reconfigure(errors=errors)
+    try:
+        program.enable()
+    except autotrack.AutotrackError as error:
+        _fail(error)
+    program.start()
+
+
+def _fail(error: autotrack.AutotrackError) -> NoReturn:
+    lines = [printable(line, 2000) for line in str(error).split("\n")[:20]]
+    click.echo("autotrack: " + "\n".join(lines), err=True)
+    sys.exit(1)

@@ -1,0 +1,113 @@
+"""``autotrack run``: the program sees what it would see without us, and its trainings are on record."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import autotrack
+
+PROGRAM = """
+import pickle, sys
+import beside
+from sklearn.linear_model import LogisticRegression
+
+class Mine:
+    pass
+
+if __name__ == "__main__":
+    own = vars(sys.modules["__main__"]) is globals()
+    print(__file__, sys.argv, sys.path[0], own, type(pickle.loads(pickle.dumps(Mine()))) is Mine)
+    print(sys.stdout.errors, sys.stderr.errors, sorted(name for name in globals() if name.startswith("__")))
+    print(LogisticRegression().fit([[0.0], [1.0]], [0, 1]).coef_.tolist())
+    if "fail" in sys.argv:
+        raise RuntimeError("as it is")
+    sys.exit(3 if "leave" in sys.argv else 0)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A program and a module in a folder, seen from the folder above."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text(PROGRAM)
+    (tmp_path / "code" / "beside.py").write_text("")
+    return tmp_path
+
+
+def call(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, "AUTOTRACK_STORE": str(cwd / "store"), **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--x", "-m", "1"], ["leave"], ["fail"]], ids=["plain", "leave", "fail"])
+def test_a_script_runs_as_without_us(folder, arguments):
+    target = [str(Path("code", "train.py")), *arguments]
+    plain = call(*target, cwd=folder)
+    ours = call("-m", "autotrack", "run", *target, cwd=folder)
+    assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
+    assert ours.stderr.splitlines()[-1:] == plain.stderr.splitlines()[-1:]
+    (run,) = autotrack.runs(store=folder / "store")
+    assert (run.experiment, run.status) == ("train", "finished")
+    assert any(name.endswith("train.py") for name in run.artifacts)
+
+
+def test_a_module_runs_as_without_us(folder):
+    plain = call("-m", "train", "a", cwd=folder / "code")
+    ours = call("-m", "autotrack", "run", "-m", "train", "a", cwd=folder / "code")
+    assert plain.returncode == 0
+    # Names that the compiler of an interpreter adds are no concern of the program's.
+    assert ours.stdout.replace("'__annotations__', ", "") == plain.stdout.replace("'__annotations__', ", "")
+    assert len(autotrack.runs(store=folder / "code" / "store")) == 1
+
+
+def test_processes_of_the_program_find_its_main_module(folder):
+    (folder / "spawn.py").write_text(
+        "import multiprocessing\n"
+        "def twice(x): return 2 * x\n"
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool: print(pool.map(twice, [1, 2]))\n"
+    )
+    done = call("-m", "autotrack", "run", "spawn.py", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "[2, 4]\n"), done.stderr
+
+
+def test_ctrl_c_ends_it_as_python_does(folder):
+    (folder / "wait.py").write_text("import time\nprint('now', flush=True)\ntime.sleep(600)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autotrack", "run", "wait.py"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout.readline() == "now\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert said.endswith("KeyboardInterrupt\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "words"),
+    [
+        (["nothing.py"], {}, 2, "nothing.py is not there: give a Python file"),
+        (["code"], {}, 2, "code is a folder"),
+        ([], {}, 2, "Missing argument 'TARGET'"),
+        (["code/train.py"], {"AUTOTRACK_MODELS": "some"}, 1, "models in the environment must be one of"),
+    ],
+    ids=["absent", "folder", "none", "setting"],
+)
+def test_what_cannot_be_run_is_said(folder, arguments, env, code, words):
+    done = call("-m", "autotrack", "run", *arguments, cwd=folder, **env)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
