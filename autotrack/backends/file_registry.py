@@ -19,7 +19,8 @@ from typing import BinaryIO
 import msgspec
 
 from autotrack.backends.base import RunLog, safe_path
-from autotrack.backends.file import FileBackend, copy_file
+from autotrack.backends.file import FileBackend
+from autotrack.backends.file_run import copy_file
 from autotrack.backends.journal import JournalWriter
 from autotrack.backends.journal_folder import open_plain_file, read_folder
 from autotrack.backends.registry import (

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 import autotrack
 from autotrack import reader
-from autotrack.backends import file as file_store, journal
+from autotrack.backends import file_run, journal
 from autotrack.backends.file_source import FileSource
 
 # ---- kill -9 --------------------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def test_recovery_when_there_is_room_again(tracked, monkeypatch, caplog):
 
 
 def test_on_a_disk_that_is_nearly_full_only_records_are_written(tracked, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(file_store, "LOW_DISK", 1 << 62)
+    monkeypatch.setattr(file_run, "LOW_DISK", 1 << 62)
     (tmp_path / "f.txt").write_text("x")
     with autotrack.start_run(name="r") as run:
         LogisticRegression().fit([[0.0], [1.0]], [0, 1])

@@ -9,7 +9,7 @@ import pytest
 
 import autotrack
 from autotrack import values
-from autotrack.backends import file as file_store
+from autotrack.backends import file_run
 from autotrack.backends.base import safe_path
 from autotrack.errors import ArtifactPathError, RunNotFound
 from tests.backends.stores import read, tree
@@ -40,7 +40,7 @@ def test_a_copy_that_is_cut_short_leaves_nothing(backend, run, tmp_path, monkeyp
         target.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(file_store, "copy_file", cut_short)
+    monkeypatch.setattr(file_run, "copy_file", cut_short)
     with pytest.raises(KeyboardInterrupt):
         run._store(PurePosixPath("a.txt"), b"whole")
     assert list((backend.root / "runs" / run.id).rglob("*a.txt")) == []

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from autotrack.backends.base import new_run_id
-from autotrack.backends.file import FileBackend, FileRunWriter
+from autotrack.backends.file import FileBackend
+from autotrack.backends.file_run import FileRunWriter
 from autotrack.records import Begin, End, Metrics
 
 
