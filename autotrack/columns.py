@@ -38,6 +38,7 @@ class Column(NamedTuple):
 
 
 _HOW = ("n_iter", "lr", "time")
+_ASIDE = ("random_state", "n_jobs", "verbose", "seed")  # not what a model is; of a step of a pipeline, too
 
 
 def usual_metrics(runs: Iterable[RunRecord]) -> list[str]:
@@ -57,7 +58,7 @@ def _params(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         counts.update(run.changed)
     same = {key: len({repr(run.params[key]) for run in runs if key in run.params}) < 2 for key in counts}
-    return sorted(counts, key=lambda key: (same[key], -counts[key], key))[:_MOST]
+    return sorted(counts, key=lambda key: (same[key], key.endswith(_ASIDE), -counts[key], key))[:_MOST]
 
 
 def usual_columns(runs: Sequence[RunRecord], width: int | None, metric: str | None = None) -> list[Column]:

@@ -239,6 +239,14 @@ def test_the_list_shows_the_params_that_differ_with_their_defaults():
     assert [row[5:] for row in rows] == [[], ["1.0", "7", "7"], ["0.5", "7", "7"]]
 
 
+def test_what_a_model_is_comes_before_its_seed():
+    changed = ["a__n_jobs", "a__random_state", "z"]
+    runs = with_params(
+        *(Params(t=1, p={"a__n_jobs": n, "a__random_state": n, "z": n}, changed=changed) for n in (0, 1))
+    )
+    assert repr(runs).splitlines()[0].split()[4:] == ["z", "a__n_jobs", "a__random_state"]
+
+
 def test_scores_come_before_the_number_of_iterations():
     store = MemoryBackend()
     for index, metrics in enumerate(({"n_iter": 5.0, "fit_time": 1.0}, {"n_iter": 7.0, "accuracy_on_X_test": 0.9})):
