@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from autotrack import guard
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.capture.process import can_start_python, readable
+from autotrack.capture.process import readable
+from autotrack.interpreter import can_start_python
 
 if TYPE_CHECKING:
     import subprocess

@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["TIME_LIMIT", "Order", "can_start_python", "capture", "readable", "stop"]
+from autotrack.interpreter import can_start_python
+
+__all__ = ["TIME_LIMIT", "Order", "capture", "readable", "stop"]
 
 TIME_LIMIT = 20.0
 """Seconds that the process may take; git and the driver's tool have their own limits within it."""
@@ -63,11 +64,6 @@ def capture(order: Order, found: Callable[[str, Any], None]) -> None:
         from autotrack.capture.collect import collect  # noqa: PLC0415  seldom needed here
 
         collect(order, lambda section, facts: found(section, facts) if section in missing else None)
-
-
-def can_start_python() -> bool:
-    """Whether ``sys.executable`` is an interpreter: where Python is part of a program, that program may start anew."""
-    return Path(sys.executable or "").name.startswith(("python", "pypy")) and not hasattr(sys, "frozen")
 
 
 def _answers(order: Order) -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from autotrack import guard
 from autotrack.backends.base import RunWriter
 from autotrack.backends.housekeeping import housekeeper
+from autotrack.interpreter import can_start_python
 from autotrack.records import Model
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def convert_later(writer: RunWriter, model: Model, to: str) -> None:
         "cls": model.cls, "requires": model.requires, "signature": model.signature, "path": model.path,
         "sha256": model.sha256, "to": to,
     }  # fmt: skip
+    if not can_start_python():
+        _stay(_Job(writer, model, order), f"there is no Python here that could turn it into {to}")
+        return
     with _lock:
         _forget_after_fork()
         _given.add(model.sha256)
@@ -156,10 +160,15 @@ def _bury() -> list[_Job]:
     left = [job for number, job in sorted(_handed.items()) if number >= done]
     _handed.clear()
     for job in left[:1]:
-        job.model.becomes = ""
-        job.model.stays = f"the helper process died while it turned it into {job.order['to']} (exit status {how})"
-        job.writer.write([job.model])
+        _stay(job, f"the helper process died while it turned it into {job.order['to']} (exit status {how})")
     return left[1:]
+
+
+def _stay(job: _Job, why: str) -> None:
+    """Say that a model stays as it is."""
+    job.model.becomes = ""
+    job.model.stays = why
+    job.writer.write([job.model])
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -112,18 +112,6 @@ def gone(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("name", ["/opt/app/blender", "/opt/app/train", ""])
-def test_a_program_that_holds_python_is_not_started_again(monkeypatch: pytest.MonkeyPatch, name: str):
-    assert process.can_start_python()
-    monkeypatch.setattr(sys, "executable", name)
-    assert not process.can_start_python()
-
-
-def test_a_frozen_program_is_not_started_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert not process.can_start_python()
-
-
 def test_more_than_1024_open_files(order: Order):
     code = """
 import os, resource, sys
