@@ -120,8 +120,8 @@ class HeadState(msgspec.Struct, omit_defaults=True):
     """A head in JSON types, and what is needed to go on with it when more records come.
 
     ``metrics`` maps a key to [count, last, min, max, last step, time of the last]. ``time`` is that of the newest
-    record whose order matters; ``skipped`` one up to which there are points that nobody read, as an ``end`` says what
-    they come to.
+    record whose order matters, from ``file``; ``skipped`` one up to which there are points that nobody read, as an
+    ``end`` says what they come to.
     """
 
     name: str = ""
@@ -141,6 +141,7 @@ class HeadState(msgspec.Struct, omit_defaults=True):
     children: int = 0
     begun: bool = False
     time: float = -1e18
+    file: str = ""
     skipped: float = -1e18
     params: dict[str, Any] = {}
     metrics: dict[str, list[Any]] = {}
@@ -215,6 +216,7 @@ class HeadFold:
 
     def __init__(self, state: HeadState | None = None, scope: str = "") -> None:
         self.state = state or HeadState()
+        self.file = ""  # that the records come from; records that are sorted come as from one
         self._scope = scope
 
     def take(self, time: float, record: Record) -> bool:
@@ -237,9 +239,9 @@ class HeadFold:
         handler = self._handlers.get(type(record))
         if handler is None:
             return True
-        if time < state.time:
+        if time < state.time or (time == state.time and self.file != state.file):  # then the files' order counts
             return False
-        state.time = time
+        state.time, state.file = time, self.file
         handler(self, time, record)
         return True
 
@@ -266,6 +268,7 @@ class HeadFold:
         state.params, state.metrics, state.tags = dict(end.params), metrics, dict(end.tags)
         state.changed, state.children = list(end.changed), end.children or 0
         state.time = state.skipped = time
+        state.file = self.file
         self._end(time, end)
 
     def _child(self, record: Record) -> None:

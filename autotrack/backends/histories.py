@@ -72,8 +72,7 @@ class _Reading:
                 raise _Stale
             for start, records in read_on(fd, mark, _written(self.builder.key)):
                 self.builder.take_all(start, [record for record in records if record.c == self.child])
-        first = self.builder.at[0] if self.builder.at else self.last
-        if self.kept and first < self.last:
+        if self.kept and self.builder.at and min(self.builder.at) <= self.last:  # at one time the writers' order counts
             raise _Stale
         self.builder.sort()
         self.last = self.builder.at[-1] if self.builder.at else self.last
@@ -106,7 +105,8 @@ def read_history(journal: str, run_id: str, key: str, file: Path | None) -> Hist
                 if cache is not None:
                     cache.rollback()
                 if file is not None and not isinstance(error, (_Stale, sqlite3.OperationalError)):
-                    file.unlink(missing_ok=True)  # damaged
+                    with contextlib.suppress(OSError):
+                        file.unlink(missing_ok=True)  # damaged
                 reading = _Reading(run_id, key)
                 news = reading.go_on(files)
             if cache is not None and news:
@@ -128,7 +128,7 @@ def _open(file: Path) -> sqlite3.Connection | None:
     for _ in range(2):
         try:
             file.parent.mkdir(0o700, parents=True, exist_ok=True)
-            if file.exists() and file.stat().st_size > MOST_BYTES:
+            if os.access(file, os.F_OK) and file.stat().st_size > MOST_BYTES:
                 file.unlink()
             cache = sqlite3.connect(file, timeout=_WAIT, isolation_level=None)
         except (OSError, sqlite3.Error):

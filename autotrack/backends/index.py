@@ -28,7 +28,7 @@ __all__ = ["SETTLED", "Index", "cache_folder", "index_of"]
 SETTLED = 3_600_000_000_000
 """Nanoseconds after its last change from which on a run that has ended is only asked whether its folder changed."""
 
-VERSION = 1
+VERSION = 2
 
 KEEP_RUNS = 200
 KEEP_BYTES = 8_000_000
@@ -64,7 +64,7 @@ class Index:
         self._bytes_read = 0
         self._list_ids: Callable[[], list[str]] = list
         try:
-            self._connect(file if file is not None and file.exists() else None)
+            self._connect(file if file is not None and os.access(file, os.F_OK) else None)
         except sqlite3.Error as error:
             self._leave(error)
 
@@ -138,7 +138,8 @@ class Index:
         """Go on in memory; a file that is damaged, and not merely in use or on a full disk, is deleted."""
         self._finalizer()
         if self._file is not None and not isinstance(error, sqlite3.OperationalError):
-            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
         self._connect(None)
 
     def _keep(self) -> None:

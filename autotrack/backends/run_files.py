@@ -102,6 +102,7 @@ class RunFiles:
 
     def _read_on(self, fd: int, mark: FileMark, fold: HeadFold) -> None:
         before = mark.offset
+        fold.file = mark.name
         for start, records in read_on(fd, mark):
             for record in records:
                 if not fold.take_any(start + record.t / 1e6, record):
@@ -125,6 +126,7 @@ class RunFiles:
         fold = HeadFold(self.state)
         marks = sorted(self.marks, key=lambda mark: mark.changed)
         for mark in marks:
+            fold.file = mark.name
             if mark is marks[0] and mark.size > 2 * SEAL_EVERY:
                 self._skip_to_end(files[mark.name], mark, fold)
             self._read_on(files[mark.name], mark, fold)
