@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from autotrack import records
-from autotrack.records import Metrics, decode, encode, encode_all, number_from_json, number_to_json
+from autotrack.records import Metrics, Note, decode, decode_lines, encode, encode_all, number_from_json, number_to_json
 
 KINDS = tuple(records.AnyRecord.__args__)
 DOCUMENT = Path(__file__).parents[1] / "docs" / "journal-format.md"
@@ -71,6 +71,17 @@ contents = st.one_of(
 structural = st.builds(
     records.Head, v=st.just(1), run=texts, writer=texts, start=whole, host=texts, pid=whole, t=at["t"]
 ) | st.builds(records.Seal, o=whole, n=whole, crc=st.integers(0, 2**32 - 1), t=at["t"])
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [b'{"k":"note","text":"a"}{"k":"note","text":"b"}', b'{"k":"note","text":"\xc3"}', b"{", b'{"k":"x"}', b"[" * 9999],
+    ids=["joined", "no text", "torn", "unknown", "deep"],
+)
+def test_of_many_lines_only_the_damaged_ones_are_left_out(hurt: bytes):
+    good = [Note(text="first"), Note(text="last")]
+    data = encode(good[0]) + hurt + b"\n" + encode(good[1])
+    assert decode_lines(data) == decode_lines(data.rstrip(b"\n")) == good
 
 
 def test_the_strategies_make_every_kind():

@@ -47,10 +47,11 @@ CREATE INDEX walk ON runs (id, folder, settled);
 PRAGMA user_version = {VERSION};
 """
 _PUT = """
-INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-ON CONFLICT (id) DO UPDATE SET folder = ?2, settled = ?3, scanned = ?4, files = ?5, head = ?6, params = ?7,
-  metrics = ?8, tags = ?9
-WHERE scanned <= ?4 OR scanned > ?4 + 1000000000
+INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET folder = excluded.folder, settled = excluded.settled, scanned = excluded.scanned,
+  files = excluded.files, head = excluded.head, params = excluded.params, metrics = excluded.metrics,
+  tags = excluded.tags
+WHERE runs.scanned <= excluded.scanned OR runs.scanned > excluded.scanned + 1000000000
 """  # what another process read after us stays, unless its clock was ahead
 
 
