@@ -317,7 +317,7 @@ def decode(line: bytes) -> AnyRecord | None:
 def decode_lines(data: bytes) -> list[Record]:
     """The records of whole lines; without those that are damaged or of unknown kinds."""
     try:
-        records = list(_decoder.decode_lines(data))
+        records: list[Record] = list(_decoder.decode_lines(data))
     except (ValueError, msgspec.DecodeError, RecursionError):
         records = []
     if len(records) == data.strip(b"\n").count(b"\n") + 1:  # msgspec takes two that lost the newline between them

@@ -67,7 +67,8 @@ class Index:
         try:
             self._connect(file if file is not None and os.access(file, os.F_OK) else None)
         except sqlite3.Error as error:
-            self._leave(error)
+            self._spoiled(error)
+            self._connect(None)
 
     def _connect(self, file: Path | None) -> None:
         self._in_memory = file is None
@@ -138,10 +139,13 @@ class Index:
     def _leave(self, error: Exception) -> None:
         """Go on in memory; a file that is damaged, and not merely in use or on a full disk, is deleted."""
         self._finalizer()
+        self._spoiled(error)
+        self._connect(None)
+
+    def _spoiled(self, error: Exception) -> None:
         if self._file is not None and not isinstance(error, sqlite3.OperationalError):
             with contextlib.suppress(OSError):
                 self._file.unlink(missing_ok=True)
-        self._connect(None)
 
     def _keep(self) -> None:
         """Put an index in memory into a file, if that is worth it."""
@@ -190,22 +194,33 @@ class Index:
         gone, rows = [], []
         for run_id in run_ids:
             journal = f"{self._runs}/{run_id}/journal"
-            folder, files = known.get(run_id, (0, b"[]"))
-            run = RunFiles(run_id, folder, decode_marks(files))
-            if run_id in known:
-                if run.unchanged(journal):
-                    continue
-                run.state = dict(self.states_of([run_id])).get(run_id, run.state)
+            if run_id in known and RunFiles(run_id, known[run_id][0], decode_marks(known[run_id][1])).unchanged(
+                journal
+            ):
+                continue
+            run = self._stored(run_id)
+            before = run.folder, encode_marks(run.marks)
             if not run.refresh(journal):
                 gone.append(run_id)
                 continue
             self._bytes_read += run.bytes_read
             marks = encode_marks(run.marks)
-            if (run.folder, marks) != (folder, files) or run_id not in known:
+            if (run.folder, marks) != before or run_id not in known:
                 rows.append((run_id, run.folder, run.settled(), scanned, marks, *encode_state(run.state)))
         if rows:
             self._write(_PUT, rows)
         return gone
+
+    def _stored(self, run_id: str) -> RunFiles:
+        """What is known of a run: head and files as of one moment, since another process may be at work on both."""
+        ask = "SELECT folder, files, head, params, metrics, tags FROM runs WHERE id = ?"
+        row = self._db.execute(ask, [run_id]).fetchone()
+        if row is None:
+            return RunFiles(run_id)
+        state = decode_state(
+            row[2], [(part, part_decoder(None), data) for part, data in zip(PARTS, row[3:], strict=True)]
+        )
+        return RunFiles(run_id, row[0], decode_marks(row[1]), state)
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
