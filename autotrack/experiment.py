@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from autotrack.backends.base import RunLog, RunSource
 from autotrack.errors import ConfigError
+from autotrack.matching import Comparison
 from autotrack.records import Begin, Change, Record, Tags
 
-__all__ = ["Experiment", "ExperimentNames", "experiment_names", "told_experiments"]
+__all__ = ["Experiment", "ExperimentNames", "experiment_names", "names_experiments", "told_experiments"]
+
+_EXPERIMENT = ("attributes", "experiment")
+_WANTED = ("=", "in", "like", "ilike")
 
 _LONGEST = 200
 
@@ -116,6 +120,18 @@ class ExperimentNames(NamedTuple):
     def of(self, name: str) -> str:
         """The name that an experiment of this name has today."""
         return self.present.get(name, name)
+
+    def today(self, condition: Comparison) -> Comparison:
+        """A condition on the names of experiments with those that they have today; any other as it is."""
+        if condition[:2] != _EXPERIMENT or condition.operator not in ("=", "!=", "in"):
+            return condition
+        value = condition.value
+        return condition._replace(value=tuple(map(self.of, value)) if condition.operator == "in" else self.of(value))
+
+
+def names_experiments(condition: Comparison) -> bool:
+    """Whether a condition says which experiments are wanted."""
+    return condition[:2] == _EXPERIMENT and condition.operator in _WANTED and not condition.negated
 
 
 def experiment_names(source: RunSource) -> ExperimentNames:

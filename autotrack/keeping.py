@@ -73,7 +73,7 @@ def restore_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> Run
         StoreError: It cannot be brought back; the message says why.
     """
     source = source_of(store)
-    run_id = _removed_id(ref, removed_runs(store=store))
+    run_id = removed_id(ref, removed_runs(store=store))
     base, _, child = run_id.partition(".")
     if child:
         source.edit(base, [Restored(c=child)])
@@ -82,7 +82,7 @@ def restore_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> Run
     return find_run(source, run_id)
 
 
-def _removed_id(ref: str, trash: list[RunRecord]) -> str:
+def removed_id(ref: str, trash: list[RunRecord]) -> str:
     """The id that a reference to a removed run means; one that is in no trash may be whole, or a child's."""
     ids = [run.id for run in trash]
     if ref in ids:

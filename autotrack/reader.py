@@ -17,7 +17,7 @@ from autotrack.backends.heads import HeadFold, Query, RunHead, derived_status, h
 from autotrack.backends.history import History, Point
 from autotrack.edits import Editable
 from autotrack.errors import AmbiguousReference, RunNotFound
-from autotrack.experiment import ExperimentNames, experiment_names
+from autotrack.experiment import ExperimentNames, experiment_names, names_experiments
 from autotrack.matching import Comparison, Order, matches, sort_key
 from autotrack.records import Artifact, End, Facts, Model, Note, Record
 
@@ -299,11 +299,13 @@ def list_runs(
 ) -> RunList:
     """Top-level runs that are not removed and meet all conditions; sorted as asked, else newest first.
 
-    Runs of archived experiments are among them where ``experiment`` names theirs, or ``archived`` says so.
+    Runs of archived experiments are among them where ``experiment`` or a condition names experiments, or ``archived``
+    says so.
     """
     names = experiment_names(source)
     query = Query(experiment, tuple(conditions), tuple(orders), limit)
-    chosen = _listed(source, query, names, archived or experiment is not None)
+    named = experiment is not None or any(map(names_experiments, conditions))
+    chosen = _listed(source, query, names, archived or named)
     if not orders:
         return RunList(source, [head.id for head in itertools.islice(chosen, limit)], names)
     rows = [([sort_key(order)(head) for order in orders], head.id) for head in chosen]
@@ -314,7 +316,7 @@ def list_runs(
 def _listed(source: RunSource, query: Query, names: ExperimentNames, archived: bool) -> Iterator[RunHead]:
     """Heads that meet a query, with the names that experiments have today, which the source does not know."""
     wanted = None if query.experiment is None else names.of(query.experiment)
-    asked = query
+    asked = query = query._replace(conditions=tuple(map(names.today, query.conditions)))
     if names.present:
         others = tuple(condition for condition in query.conditions if condition[:2] != ("attributes", "experiment"))
         asked = query._replace(experiment=None, conditions=others)

@@ -270,6 +270,13 @@ def test_export_parquet(tracked: Path, tmp_path: Path):
     assert points["value"].to_list()[0] == 0.5
 
 
+def test_export_to_where_nothing_can_be_written(tracked: Path, tmp_path: Path):
+    done = call("export", "--output", str(tmp_path / "nowhere" / "x.csv"))
+    assert done.exit_code == 1
+    assert "nowhere/x.csv" in done.stderr
+    assert "No such file or directory" in done.stderr
+
+
 def test_export_of_nothing_and_usage(tmp_path: Path):
     assert process("export", cwd=tmp_path).stdout == "id\n"
     assert process("export", "-f", "json", cwd=tmp_path).stdout == "[]\n"

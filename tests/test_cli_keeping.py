@@ -50,6 +50,16 @@ def test_rm_and_restore(store: Path):
     assert [run["name"] for run in strict_json(call("restore", "--json", store=store).stdout)] == ["second"]
 
 
+def test_restore_finds_all_before_one_comes_back(store: Path):
+    call("rm", "first", "second", store=store)
+    with pytest.raises(autotrack.RunNotFound, match="nope"):
+        call("restore", "first", "nope", store=store)
+    assert names(store) == []
+    done = call("restore", "first", "second", "first", store=store)
+    assert done.stderr.count("restored: first") == 1
+    assert names(store) == ["second", "first"]
+
+
 def test_rm_of_something_unknown_removes_nothing(store: Path):
     done = process("rm", "first", "nothing", cwd=store.parent)
     assert (done.returncode, done.stdout) == (1, "")

@@ -86,6 +86,20 @@ def test_an_archived_experiment_is_out_of_sight(tracked: Path):
     assert [run.id for run in autotrack.runs()] == [hidden, kept]
 
 
+@pytest.mark.parametrize(
+    "condition", ["experiment = 'old'", "experiment = 'new'", "experiment IN ('new', 'x')", "experiment LIKE 'ne%'"]
+)
+def test_a_filter_names_an_experiment_as_well(tracked: Path, condition: str):
+    """One that is archived, by its name or by one that it had."""
+    run_in("old")
+    experiment = autotrack.get_experiment("old")
+    experiment.rename("new")
+    experiment.archive()
+    assert len(autotrack.runs()) == 0
+    assert len(autotrack.runs("experiment != 'x'")) == 0
+    assert [run.experiment for run in autotrack.runs(condition)] == ["new"]
+
+
 def test_a_run_is_moved_to_another_experiment(tracked: Path):
     run_in("a")
     autotrack.runs()[0].move("b")

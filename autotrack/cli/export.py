@@ -56,7 +56,10 @@ def export(
         columns = list(dict.fromkeys(name for row in rows for name in row)) or ["id"]
         data = {"csv": _csv, "json": _json, "parquet": _parquet}[form](columns, rows)
     if output is not None:
-        output.write_bytes(data)
+        try:
+            output.write_bytes(data)
+        except OSError as error:
+            raise click.FileError(printable(output), error.strerror or str(error)) from None
         click.echo(f"{len(runs):,} runs written to {printable(output)}", err=True)
     elif sys.stdout.isatty():  # text that the terminal does not obey
         if form == "parquet":

@@ -45,7 +45,7 @@ def ls(
         print_table(lambda width: runs_table(shown, width, chosen))
     elif filter or experiment:
         click.echo("No run meets that.", err=True)
-    elif autotrack.experiments(archived=True, store=store):
+    elif any(one.archived and one.runs for one in autotrack.experiments(archived=True, store=store)):
         click.echo("All runs here are of archived experiments: name one with --experiment.", err=True)
     else:
         click.echo("No runs here yet. Train something after `autotrack.enable()`, or try `autotrack demo`.", err=True)

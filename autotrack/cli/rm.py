@@ -58,9 +58,12 @@ def restore(runs: tuple[str, ...], store: str | None, to_json: bool) -> None:
         else:
             click.echo("The trash is empty.", err=True)
         return
-    restored = [autotrack.restore_run(run, store=store) for run in runs]
+    trash = keeping.removed_runs(store=store)
+    restored = []
+    ids = dict.fromkeys([keeping.removed_id(run, trash) for run in runs])  # all are found before one comes back
+    for run_id in ids:
+        restored.append(autotrack.restore_run(run_id, store=store))
+        if not to_json:
+            click.echo(f"restored: {printable(restored[-1].name)} ({run_id})", err=True)
     if to_json:
         emit([as_json(record) for record in restored])
-    else:
-        for record in restored:
-            click.echo(f"restored: {printable(record.name)} ({record.id})", err=True)

@@ -147,6 +147,7 @@ SPOIL = {
     "no table": lambda file: _sql(file, "DROP TABLE runs"),
     "odd rows": lambda file: _sql(file, "UPDATE runs SET head = '[1]', files = 'x'"),
     "missing": lambda file: file.unlink(),
+    "a folder": lambda file: file.unlink() or file.mkdir(),
     "read-only": lambda file: _sql(file, "UPDATE runs SET folder = 5, settled = NULL") or file.chmod(0o400),
 }
 

@@ -55,6 +55,7 @@ def test_equal_states_have_equal_fingerprints_and_others_have_not():
 
 
 def test_settings_of_determinism(script: Script, tmp_path: Path):
+    pytest.importorskip("torch")
     script(
         """
         import torch, autotrack
