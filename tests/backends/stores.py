@@ -8,9 +8,18 @@ from autotrack.records import Begin
 from autotrack.run import Run
 
 
+_last = 0  # milliseconds
+
+
+def next_id() -> str:
+    """An id of a later millisecond than those before it: ids have no finer order."""
+    global _last
+    _last = max(int(time.time() * 1000), _last + 1)
+    return new_run_id((_last + 0.5) / 1000)
+
+
 def open_run(backend, name="r"):
-    run_id = new_run_id(time.time())
-    return Run(backend.open_run(run_id, Begin(name=name, experiment="e")), name, "e")
+    return Run(backend.open_run(next_id(), Begin(name=name, experiment="e")), name, "e")
 
 
 def read(backend, run):

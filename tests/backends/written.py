@@ -1,19 +1,16 @@
 """Runs written record by record: nothing comes late, as what a session captures in the background does."""
 
-import time
 from pathlib import Path
 
-from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.file_run import FileRunWriter
 from autotrack.records import Begin, End, Metrics
+from tests.backends.stores import next_id
 
 
 def begin(store: Path, name: str = "run", experiment: str = "test", session: str = "0" * 12) -> FileRunWriter:
     """A run that goes on."""
-    return FileBackend(store).open_run(
-        new_run_id(time.time()), Begin(name=name, experiment=experiment, session=session)
-    )
+    return FileBackend(store).open_run(next_id(), Begin(name=name, experiment=experiment, session=session))
 
 
 def points(run: FileRunWriter, *steps: int, key: str = "loss") -> None:
