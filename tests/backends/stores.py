@@ -7,7 +7,6 @@ from autotrack.backends.base import new_run_id
 from autotrack.records import Begin
 from autotrack.run import Run
 
-
 _last = 0  # milliseconds
 
 
