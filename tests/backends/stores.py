@@ -1,6 +1,8 @@
 """Runs of a file store, made and read without a training."""
 
+import sqlite3
 import time
+from pathlib import Path
 
 from autotrack import reader
 from autotrack.backends.base import new_run_id
@@ -27,3 +29,11 @@ def read(backend, run):
 
 def tree(root):
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
+
+
+def sql(file: Path, statement: str) -> None:
+    """Do something to a database, and close it."""
+    connection = sqlite3.connect(file)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()

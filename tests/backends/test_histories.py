@@ -1,7 +1,6 @@
 """The cache of histories says what the journal says, whatever happens to either."""
 
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from autotrack.backends import histories, marks
 from autotrack.backends.base import RunSource
 from autotrack.backends.file_source import FileSource
 from autotrack.records import Begin, Metrics, Points
+from tests.backends.stores import sql
 from tests.backends.test_index import KEYS, RECORDS, Files, store_in
 
 
@@ -107,21 +107,14 @@ SPOIL = {
     "garbage": lambda file: file.write_bytes(b"garbage" * 1000),
     "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
     "empty": lambda file: file.write_bytes(b""),
-    "another version": lambda file: _sql(file, "PRAGMA user_version = 77"),
-    "no blocks": lambda file: _sql(file, "DELETE FROM blocks"),
-    "no table": lambda file: _sql(file, "DROP TABLE blocks"),
-    "odd rows": lambda file: _sql(file, "UPDATE histories SET files = 'x'"),
+    "another version": lambda file: sql(file, "PRAGMA user_version = 77"),
+    "no blocks": lambda file: sql(file, "DELETE FROM blocks"),
+    "no table": lambda file: sql(file, "DROP TABLE blocks"),
+    "odd rows": lambda file: sql(file, "UPDATE histories SET files = 'x'"),
     "read-only": lambda file: file.chmod(0o400),
     "too large": lambda file: os.truncate(file, 10_000_000),
     "missing": lambda file: file.unlink(),
 }
-
-
-def _sql(file: Path, statement: str) -> None:
-    connection = sqlite3.connect(file)
-    connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 @pytest.mark.parametrize("how", SPOIL)

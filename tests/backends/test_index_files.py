@@ -1,7 +1,6 @@
 """What an index costs, where it lies, and what happens to it."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -18,6 +17,7 @@ from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import Query
 from autotrack.recording import flush
 from autotrack.records import Begin, Change, End, Facts, Metrics, Params, Points
+from tests.backends.stores import sql
 from tests.backends.test_index import Files, cache, store_in  # noqa: F401  the first is a fixture
 
 WORLD = Facts(f={"environment": {"user": "me", "host": "here"}})
@@ -143,20 +143,13 @@ SPOIL = {
     "garbage": lambda file: file.write_bytes(b"garbage" * 1000),
     "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
     "empty": lambda file: file.write_bytes(b""),
-    "another version": lambda file: _sql(file, "PRAGMA user_version = 77"),
-    "no table": lambda file: _sql(file, "DROP TABLE runs"),
-    "odd rows": lambda file: _sql(file, "UPDATE runs SET head = '[1]', files = 'x'"),
+    "another version": lambda file: sql(file, "PRAGMA user_version = 77"),
+    "no table": lambda file: sql(file, "DROP TABLE runs"),
+    "odd rows": lambda file: sql(file, "UPDATE runs SET head = '[1]', files = 'x'"),
     "missing": lambda file: file.unlink(),
     "a folder": lambda file: file.unlink() or file.mkdir(),
-    "read-only": lambda file: _sql(file, "UPDATE runs SET folder = 5, settled = NULL") or file.chmod(0o400),
+    "read-only": lambda file: sql(file, "UPDATE runs SET folder = 5, settled = NULL") or file.chmod(0o400),
 }
-
-
-def _sql(file: Path, statement: str) -> None:
-    connection = sqlite3.connect(file)
-    connection.execute(statement)
-    connection.commit()
-    connection.close()
 
 
 @pytest.mark.parametrize("how", SPOIL)
