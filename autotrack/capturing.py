@@ -68,10 +68,10 @@ class Capturing(Recording):
             self._write_tags({key: text for key, text in tags.items() if f"tags.{key}" not in self._by_hand})
         if metrics:
             self._log_metrics(
-                {k: v for k, v in metrics.items() if f"metrics.{k}" not in self._by_hand}, step, epoch, False
+                {k: v for k, v in metrics.items() if k not in self._metrics_by_hand}, step, epoch, False
             )
         for key, points in (curves or {}).items():
-            if f"metrics.{key}" not in self._by_hand:
+            if key not in self._metrics_by_hand:
                 self._log_points(key, points, step or 0)
 
     @guarded("saving the model")

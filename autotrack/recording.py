@@ -79,6 +79,7 @@ class Recording:
         self._children = 0
         self._adopted = False
         self._by_hand: set[str] = set()
+        self._metrics_by_hand: set[str] = set()
         self._params: dict[str, Any] = {}
         self._changed: list[str] = []
         self._begun = 0  # children
@@ -175,14 +176,17 @@ class Recording:
                     if value is None:
                         continue
                 at = self._count(key, value, step)
-                lines.setdefault(at, {})[key] = value if value - value == 0.0 else number_to_json(value)
+                fields = lines.get(at)
+                if fields is None:
+                    fields = lines[at] = {}
+                fields[key] = value if value - value == 0.0 else number_to_json(value)
                 if by_hand:
-                    self._by_hand.add("metrics." + key)
+                    self._metrics_by_hand.add(key)
         if len(lines) == 1:
             at, fields = lines.popitem()
             record = Metrics(now, self._child, fields, at, epoch)
             self._writer.write((record,))
-            if self.ended:
+            if self.status != "running" and self.ended:
                 self._reopen()
         elif lines:
             self._write([Metrics(now, self._child, fields, at, epoch) for at, fields in lines.items()])
@@ -298,7 +302,7 @@ class Recording:
                 self._writer.write, self._writer.elapsed, self._count, self._child, self._lock
             )
             housekeeper.add(steps, steps.flush)
-        if not self._by_hand or f"metrics.{key}" not in self._by_hand:
+        if key not in self._metrics_by_hand:
             steps.add(key, value, step, epoch, at)
 
     @guarded("metrics of steps")

@@ -83,7 +83,7 @@ class Run(Capturing):
 
     def log_points(self, key: str, points: Sequence[float], first_step: int = 0) -> None:
         """Record the whole history of a metric at once: one value per step, from ``first_step`` on."""
-        self._by_hand.add(f"metrics.{key}")
+        self._metrics_by_hand.add(key)
         self._log_points(key, points, first_step)
 
     def set_tags(self, tags: Mapping[str, str | None]) -> None:
