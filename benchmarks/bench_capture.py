@@ -60,4 +60,4 @@ def report(found: Found) -> None:
 
 
 if __name__ == "__main__":
-    bench(CASES, report, rounds=15, seconds=75)
+    bench(CASES, report, rounds=15, seconds=55)

@@ -98,4 +98,4 @@ def report(found: Found) -> None:
 
 
 if __name__ == "__main__":
-    bench(CASES, report, rounds=6, seconds=90)
+    bench(CASES, report, rounds=6, seconds=75)

@@ -72,4 +72,4 @@ def report(found: Found) -> None:
 
 
 if __name__ == "__main__":
-    bench(CASES, report, rounds=12, seconds=75)
+    bench(CASES, report, rounds=12, seconds=55)
