@@ -32,7 +32,7 @@ def test_nothing_moves():
 
 
 def test_equal_states_have_equal_fingerprints_and_others_have_not():
-    import torch
+    torch = pytest.importorskip("torch")
 
     def seeded(python: int, array: int, tensor: int):
         random.seed(python)
