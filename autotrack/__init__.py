@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from autotrack.backends.registry import ModelVersion, RegisteredModel
     from autotrack.capture.dataset import describe_columns, describe_data
+    from autotrack.capture.shapes import describe_batch, merge_shapes
     from autotrack.children import ChildRun
     from autotrack.context import Scope, current_scope, in_scope, in_training
     from autotrack.errors import (
@@ -78,6 +79,7 @@ _HOMES = {
     ),
     "autotrack.backends.registry": ("ModelVersion", "RegisteredModel"),
     "autotrack.capture.dataset": ("describe_columns", "describe_data"),
+    "autotrack.capture.shapes": ("describe_batch", "merge_shapes"),
     "autotrack.children": ("ChildRun",),
     "autotrack.context": ("Scope", "current_scope", "in_scope", "in_training"),
     "autotrack.errors": (
@@ -146,6 +148,7 @@ __all__ = [
     "caller",
     "current_scope",
     "current_settings",
+    "describe_batch",
     "describe_columns",
     "describe_data",
     "disable",
@@ -171,6 +174,7 @@ __all__ = [
     "log_metrics",
     "log_model",
     "log_params",
+    "merge_shapes",
     "protect",
     "register_model",
     "registered_models",

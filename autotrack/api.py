@@ -240,9 +240,9 @@ def log_figure(figure: Any, name: str) -> None:
     _target().log_figure(figure, name)
 
 
-def log_model(model: Any, name: str = "model") -> None:
+def log_model(model: Any, name: str = "model", *, example: Any = None) -> None:
     """``Run.log_model`` of the active run, else of the one that ended last here."""
-    _target().log_model(model, name)
+    _target().log_model(model, name, example=example)
 
 
 # ---- what integrations use ------------------------------------------------------------------------------------------

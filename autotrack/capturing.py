@@ -101,9 +101,11 @@ class Capturing(Recording):
             self.note(f"model {name!r} was not saved: {why_not}. To save it: autotrack.log_model(model)", "warning")
             return
         try:
-            self._write_model(model, name, form, signature or {}, sample)
+            saved = models.save(model, form)
         except ModelError as error:  # a lambda in it, say: no failure of ours
             self.note(f"model {name!r} was not saved: {error}", "warning")
+            return
+        self._write_model(saved, name, signature or {}, sample if self._allowance.input_example else None)
 
     @guarded("storing a file")
     def capture_file(self, name: str, content: bytes) -> None:

@@ -20,7 +20,7 @@ from autotrack.reader import RunRecord
 from autotrack.records import Model
 from autotrack.stored import StoredModel
 
-__all__ = ["SCHEME", "get_model", "load_model", "registry_of"]
+__all__ = ["SCHEME", "get_model", "load_model", "registry_of", "split_ref"]
 
 SCHEME = "models:/"
 """What a reference to a registered model begins with."""
@@ -79,14 +79,20 @@ def registry_of(store: str | os.PathLike[str] | None) -> Registry:
     return registry
 
 
+def split_ref(ref: str) -> tuple[str, str]:
+    """Name, and version or alias (empty: neither), of a reference to a registered model, with or without its scheme."""
+    rest = ref.removeprefix(SCHEME)
+    name, _, which = rest.partition("@" if "@" in rest else "/")
+    return name, which
+
+
 def _find(ref: str, store: str | os.PathLike[str] | None, wait: bool) -> StoredModel:
     return _registered(ref, store) if ref.startswith(SCHEME) else _recorded(ref, store, wait)
 
 
 def _registered(ref: str, store: str | os.PathLike[str] | None) -> StoredModel:
     registry = registry_of(store)
-    rest = ref.removeprefix(SCHEME)
-    name, _, which = rest.partition("@" if "@" in rest else "/")
+    name, which = split_ref(ref)
     if not which:
         model = registry.read(name)
         have = [f"{SCHEME}{name}@{alias}" for alias in sorted(model.aliases)]

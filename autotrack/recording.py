@@ -253,10 +253,7 @@ class Recording:
         else:
             self._write([Artifact(self._writer.elapsed(), path=stored.path, size=stored.size, sha256=stored.sha256)])
 
-    def _write_model(
-        self, model: Any, name: str, form: models.ModelFormat, signature: Mapping[str, Any], sample: Any = None
-    ) -> None:
-        saved = form.save(model)
+    def _write_model(self, saved: models.Saved, name: str, signature: Mapping[str, Any], sample: Any = None) -> None:
         folder = self._folder("models") / name
         self._saved[name] += 1  # a file of its own: the earlier one may just be being turned into its safe form
         stem = name if self._saved[name] == 1 else f"{name}-{self._saved[name]}"
@@ -271,17 +268,17 @@ class Recording:
             path=stored.path,
             size=stored.size,
             sha256=stored.sha256,
-            cls=saved.cls or values.type_name(type(model)),
+            cls=saved.cls,
             requires=saved.requires,
             becomes=saved.convert_to,
             stays=saved.stays,
-            signature=dict(signature),
+            signature={**saved.signature, **signature},
         )
         self._write([record])
         if self._allowance.spend(stored.size):
             housekeeper.submit(self._allowance.measure_store)
         beside = {"requirements.txt": models.requirements(saved)}
-        if self._allowance.input_example and sample is not None:
+        if sample is not None:
             from autotrack.capture.dataset import first_rows  # noqa: PLC0415  seldom asked for
 
             beside["input_example.json"] = json.dumps(first_rows(sample)).encode()

@@ -147,17 +147,34 @@ class Run(Capturing):
             )
         self._store(safe_path(name if name.endswith(suffix) else name + suffix), data)
 
-    def log_model(self, model: Any, name: str = "model") -> None:
+    def log_model(self, model: Any, name: str = "model", *, example: Any = None) -> None:
         """Save a model under a name.
 
+        Args:
+            model: The model; or the path of a file with one, whose suffix says what it is (``.joblib``, ``.pkl``,
+                ``.pt``, ``.onnx``, ``.skops``, ``.safetensors``). It is kept as it is, and no pickle is opened.
+            name: Its name in the run.
+            example: Data as its ``predict`` takes it: columns, dtypes and shape become the model's signature, and the
+                first five rows are kept beside it.
+
         Raises:
-            ModelError: No installed plugin can save an object of this kind.
+            ModelError: No installed plugin can save an object of this kind, or reads such a file.
+            FileNotFoundError: There is no such file.
             ArtifactPathError: The name cannot be the name of a folder.
         """
         if self._off:
             return
         models.check_name(name)
-        self._write_model(model, name, models.format_for(model), {})
+        if isinstance(model, (str, os.PathLike)):
+            saved = models.format_of_file(os.fspath(model)).of_file(Path(model).read_bytes())
+        else:
+            saved = models.save(model, models.format_for(model))
+        signature = {}
+        if example is not None:
+            from autotrack.capture.shapes import describe_inputs  # noqa: PLC0415  seldom asked for
+
+            signature = {"inputs": describe_inputs(example)}
+        self._write_model(saved, name, signature, example)
 
     def child(self, name: str) -> Run:
         """A child run. It lives in this run's journal until it has files of its own."""

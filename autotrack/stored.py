@@ -14,16 +14,18 @@ from typing import Any, BinaryIO
 import msgspec
 
 from autotrack import models, plugins, values
-from autotrack.capture.dataset import describe_columns, describe_data
+from autotrack.capture.shapes import describe_inputs
 from autotrack.errors import AutotrackError, ModelError, StoreError
-from autotrack.models.checks import misfits, package_differences
-from autotrack.models.export import export_files, pickle_export
+from autotrack.models.checks import misfits, package_differences, valid_signature
+from autotrack.models.export import export_files
 from autotrack.records import Model
 
 __all__ = ["BESIDE", "StoredModel"]
 
 BESIDE = ("requirements.txt", "input_example.json")
 """Files that may lie beside a model."""
+
+_MAX_BESIDE = 16_000_000
 
 _logger = logging.getLogger("autotrack")
 
@@ -65,6 +67,7 @@ class StoredModel:
         self._set(record)
 
     def _set(self, record: Model) -> None:
+        record = msgspec.structs.replace(record, signature=valid_signature(record.signature))
         self.record = record
         self.name, self.format, self.cls, self.stays = record.name, record.format, record.cls, record.stays
         self.size, self.sha256 = record.size, record.sha256
@@ -77,7 +80,9 @@ class StoredModel:
     @property
     def lineage(self) -> dict[str, Any]:
         """What its run knew: ``run_name``, ``experiment``, ``params``, ``metrics``, ``data``, ``git``."""
-        return self._lineage()
+        words = ("run_name", "experiment")
+        found = self._lineage()
+        return {key: about for key, about in found.items() if isinstance(about, str if key in words else Mapping)}
 
     @property
     def file_name(self) -> str:
@@ -123,23 +128,25 @@ class StoredModel:
         folder, _, _ = self.record.path.rpartition("/")
         try:
             with self._opens(f"{folder}/{name}" if folder else name) as file:
-                return file.read()
+                content = file.read(_MAX_BESIDE + 1)
         except (OSError, AutotrackError):
             return None
+        return content if len(content) <= _MAX_BESIDE else None
 
     @property
     def input_example(self) -> Any:
         """The first rows of its training data, where they were kept (setting ``input_example``); else None."""
         data = self.beside("input_example.json")
-        return None if data is None else json.loads(data)
+        try:
+            return None if data is None else json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"the input example of {self._words} cannot be read: {type(error).__name__}") from error
 
     def needs(self) -> list[str]:
         """What somebody has to vouch for before it is loaded: names of types, or ``pickle``. Nothing is made for it."""
-        if self.format == "pickle":
-            return ["pickle"]
-        data = self.read()
         _know_formats()
-        return models.known_format(self.format, self._words).untrusted(data)
+        form = models.known_format(self.format, self._words)
+        return ["pickle"] if models.runs_code(form) else form.untrusted(self.read())
 
     def load(self, trusted: list[str] | bool | None = None) -> Any:
         """The model itself; see ``autotrack.load_model``."""
@@ -168,10 +175,7 @@ class StoredModel:
         data = self.read()
         _know_formats()
         models.vouched(data, self.format, trusted, self._words)
-        if self.format == "pickle":
-            exported = pickle_export(self.file_name, self.sha256)
-        else:
-            exported = models.known_format(self.format, self._words).export(data, self.file_name)
+        exported = models.known_format(self.format, self._words).export(data, self.file_name)
         found = {name: self.beside(name) for name in BESIDE}
         beside = {name: content for name, content in found.items() if content is not None}
         lineage = {key: values.to_json(value) for key, value in self.lineage.items()}
@@ -192,8 +196,8 @@ class StoredModel:
         expected = self.signature.get("inputs")
         if not isinstance(expected, Mapping) or not expected:
             raise ModelError(f"what {self._words} was trained on is not known: it has no signature")
-        given = describe_columns(data) or _described(data)
-        if "shape" not in given:
+        given = describe_inputs(data)
+        if not given.keys() & {"shape", "tensors"}:
             raise ModelError(f"a {type(data).__name__} cannot be checked: give a frame, an array or a list of rows")
         return misfits(expected, given)
 
@@ -206,13 +210,6 @@ class StoredModel:
 def _know_formats() -> None:
     for form in plugins.model_formats():
         models.register_format(form)
-
-
-def _described(data: Any) -> dict[str, Any]:
-    """Lists as an array would have them, tensors by their attributes."""
-    if type(data).__module__.partition(".")[0] == "torch" and hasattr(data, "shape"):
-        return {"shape": [None, *tuple(data.shape)[1:]], "dtype": str(data.dtype)}
-    return describe_data(data) or {}
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

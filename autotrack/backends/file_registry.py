@@ -64,7 +64,7 @@ class FileRegistry:
         for number in numbers:
             try:
                 versions.append(self._version(name, number))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError, ModelNotFound) as error:
                 problems.append(f"version {number} cannot be read: {error}")
         history = self._history(name, problems)
         model = fold_registered(name, versions, history)

@@ -91,7 +91,7 @@ class RegisteredModel:
         Raises:
             ModelNotFound: There is none; the message says what there is.
         """
-        number = int(which) if which.isdecimal() else self.aliases.get(which)
+        number = int(which) if which.isdecimal() and len(which) < 10 else self.aliases.get(which)
         if which == "latest":
             number = max(self.versions, default=0)
         if number in self.versions:
@@ -99,7 +99,8 @@ class RegisteredModel:
         numbers = ", ".join(map(str, self.versions)) or "none"
         aliases = ", ".join(f"{alias} → {at}" for alias, at in sorted(self.aliases.items())) or "none"
         raise ModelNotFound(
-            f"registered model {self.name!r} has no version or alias {which!r}; versions: {numbers}; aliases: {aliases}"
+            f"registered model {self.name!r} has no version or alias {which[:100]!r}; versions: {numbers}; "
+            f"aliases: {aliases}"
         )
 
 

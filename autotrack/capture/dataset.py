@@ -60,8 +60,8 @@ def describe_data(data: Any, target: bool = False) -> dict[str, Any] | None:
 
 def describe_columns(data: Any) -> dict[str, Any]:
     """Shape, dtypes and column names alone, with null for the number of rows; empty where there are none."""
-    shape = getattr(data, "shape", None)
-    if not isinstance(shape, tuple) or type(data).__module__.partition(".")[0] not in _KNOWN:
+    shape = data.shape if type(data).__module__.partition(".")[0] in _KNOWN and hasattr(data, "shape") else None
+    if not isinstance(shape, tuple):
         return {}
     facts: dict[str, Any] = {"shape": [None, *shape[1:]]}
     if hasattr(data, "columns"):
@@ -76,7 +76,7 @@ def first_rows(data: Any, count: int = 5) -> dict[str, Any]:
         return {"columns": to_json(list(data.columns)), "rows": to_json(data.head(count).to_numpy().tolist())}
     if module == "polars" and hasattr(data, "columns"):
         return {"columns": list(data.columns), "rows": to_json([list(row) for row in data.head(count).rows()])}
-    if type(data).__module__ == "numpy" and type(data).__name__ == "ndarray":
+    if (type(data).__module__, type(data).__name__) in (("numpy", "ndarray"), ("torch", "Tensor")):
         return {"rows": to_json(data[:count].tolist())}
     return {"rows": to_json(list(data[:count]))} if type(data) in (list, tuple) else {"type": type_name(type(data))}
 

@@ -12,8 +12,10 @@ from rich.text import Text
 
 import autotrack
 from autotrack import values
+from autotrack.cli.edit import parse_tags
 from autotrack.cli.options import emit, json_option, print_table, store_option
 from autotrack.display import ago, printable
+from autotrack.model_lookup import split_ref
 
 __all__ = ["models"]
 
@@ -91,9 +93,25 @@ def register(
     ref: str, name: str, alias: str | None, tags: tuple[str, ...], description: str | None, store: str | None
 ) -> None:
     """Make the model REF the next version of the registered model NAME."""
-    pairs = dict(_pair(tag) for tag in tags)
+    pairs = {key: str(value) for key, value in parse_tags(tags, ()).items()}
     number = autotrack.register_model(ref, name, alias, tags=pairs, description=description, store=store)
     click.echo(f"models:/{name}/{number}")
+
+
+@models.command()
+@click.argument("ref")
+@click.option("--tag", "-t", "tags", metavar="KEY=VALUE", multiple=True, help="Set a tag.")
+@click.option("--untag", "untags", metavar="KEY", multiple=True, help="Take a tag away.")
+@click.option("--description", metavar="TEXT", help="Another description.")
+@store_option
+def edit(ref: str, tags: tuple[str, ...], untags: tuple[str, ...], description: str | None, store: str | None) -> None:
+    """Change tags or description of REF: NAME/3, NAME@ALIAS, or NAME for the registered model as a whole."""
+    said = parse_tags(tags, untags)
+    if not said and description is None:
+        raise click.UsageError("say what is to change: --tag, --untag or --description")
+    name, which = split_ref(ref)
+    version = autotrack.get_registered_model(name, store=store).version(which).version.n if which else None
+    autotrack.update_model(name, version, tags=said, description=description, store=store)
 
 
 @models.command()
@@ -141,14 +159,7 @@ def export(ref: str, folder: str, trust: tuple[str, ...], trust_all: bool, store
         flags = " ".join(f"--trust {name}" for name in error.untrusted)
         more = "--trust-all" if error.untrusted == ("pickle",) else flags
         raise autotrack.ModelNotTrusted(f"{error} Here: {more}", error.untrusted) from None
-    click.echo(f"{folder}: {model.cls}; python {folder}/load.py loads it", err=True)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise click.UsageError(f"a tag is KEY=VALUE, not {text!r}")
-    return key, value
+    click.echo(f"{folder}: {printable(model.cls)}; python {folder}/load.py loads it", err=True)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> None:
@@ -170,6 +181,8 @@ def _half(half: Any) -> str:
     """Inputs or outputs of a signature in a line."""
     if not isinstance(half, Mapping) or not half:
         return ""
+    if "tensors" in half:
+        return "; ".join(f"{name}: {_half(about)}" for name, about in half["tensors"].items())
     shape = " x ".join("rows" if size is None else str(size) for size in half.get("shape") or ())
     if "columns" not in half:
         return f"{shape} of {half.get('dtype', '?')}"
@@ -181,7 +194,8 @@ def _short(lineage: Mapping[str, Any]) -> dict[str, str]:
     """Run, data and code that a model came from, a line each."""
     git, data = (lineage.get(key) or {} for key in ("git", "data"))
     code = f"commit {git['commit']}" + (" with changes" if git.get("dirty") else "") if git.get("commit") else ""
-    parts = [f"{name} {about.get('shape', '')} {about.get('hash', '')}" for name, about in data.items() if about]
+    known = [(name, about) for name, about in data.items() if isinstance(about, Mapping)]
+    parts = [f"{name} {about.get('shape', '')} {about.get('hash', '')}" for name, about in known]
     metrics = (
         f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in (lineage.get("metrics") or {}).items()

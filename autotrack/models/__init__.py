@@ -8,12 +8,16 @@ from autotrack.models.formats import (
     Saved,
     check_name,
     format_for,
+    format_of_file,
     known_format,
     load,
     register_format,
     requirements,
+    runs_code,
+    save,
     vouched,
 )
+from autotrack.models.pickles import PickleFormat
 
 __all__ = [
     "Allowance",
@@ -24,9 +28,14 @@ __all__ = [
     "check_name",
     "convert_later",
     "format_for",
+    "format_of_file",
     "known_format",
     "load",
     "register_format",
     "requirements",
+    "runs_code",
+    "save",
     "vouched",
 ]
+
+register_format(PickleFormat())

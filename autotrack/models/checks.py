@@ -7,9 +7,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["misfits", "package_differences"]
+__all__ = ["misfits", "package_differences", "valid_signature"]
 
 _SHOWN = 5
+_MAX_NAMES = 100_000
 
 
 def package_differences(requires: Mapping[str, str]) -> list[str]:
@@ -40,14 +41,52 @@ def _first_two(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
+def valid_signature(signature: Mapping[str, Any]) -> dict[str, Any]:
+    """``inputs`` and ``outputs``. A store is not believed: what is of other types, or too much, is left out."""
+    return {side: half for side in ("inputs", "outputs") if (half := _valid_half(signature.get(side)))}
+
+
+def _valid_half(half: Any, named: bool = False) -> dict[str, Any]:
+    if not isinstance(half, Mapping):
+        return {}
+    tensors = half.get("tensors")
+    if isinstance(tensors, Mapping) and not named:
+        inner = {name: about for name, one in tensors.items() if (about := _valid_half(one, named=True))}
+        return {"tensors": inner} if inner else {}
+    shape, columns, dtypes = half.get("shape"), half.get("columns"), half.get("dtypes", [])
+    if not isinstance(shape, list) or len(shape) > 64 or not all(_is_size(size) for size in shape):
+        return {}
+    found: dict[str, Any] = {"shape": shape}
+    if isinstance(half.get("dtype"), str):
+        found["dtype"] = half["dtype"]
+    if _are_names(columns) and _are_names(dtypes):
+        found |= {"columns": columns, "dtypes": dtypes}
+    return found
+
+
+def _is_size(size: Any) -> bool:
+    return size is None or (type(size) is int and 0 <= size < 2**63)
+
+
+def _are_names(names: Any) -> bool:
+    """Texts and numbers, or lists of them, as the columns of a frame with several levels have."""
+    return (
+        isinstance(names, list)
+        and len(names) <= _MAX_NAMES
+        and not any(isinstance(part, (list, dict)) for name in names for part in (name if type(name) is list else ()))
+    )
+
+
 def misfits(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """What of some data does not fit a signature; empty where all that is known does.
 
     Args:
         expected: ``inputs`` of a signature: ``shape`` with null for the number of rows, ``dtype``, or ``columns`` and
-            ``dtypes``.
+            ``dtypes``; or ``tensors``: such ones by name.
         given: The data, described in the same way.
     """
+    if "tensors" in expected or "tensors" in given:
+        return _tensors(expected, given)
     names, has = (list(map(str, about.get("columns", ()))) for about in (expected, given))
     shapes = [about.get("shape") or [] for about in (expected, given)]
     found: list[str] = []
@@ -63,6 +102,20 @@ def misfits(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     if names and not has and not found:
         found.append(f"the data has no column names; the model was trained on {_list(names)}, in this order")
     return found + _dtypes(expected, given, names, has)
+
+
+def _tensors(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """As ``misfits``, where a mapping of tensors was taken, or is given."""
+    wanted: Mapping[str, Any] | None = expected.get("tensors")
+    found: Mapping[str, Any] | None = given.get("tensors")
+    if wanted is None:
+        return [f"the data is a mapping of {_list(list(found or ()))}, the model was trained on one array"]
+    if found is None:
+        return [f"the data is one array, the model was trained on a mapping of {_list(list(wanted))}"]
+    missing = [name for name in wanted if name not in found]
+    both = [(name, misfits(wanted[name], found[name])) for name in wanted if name in found]
+    said = [f"{name}: {text}" for name, texts in both for text in texts]
+    return ([f"missing of the mapping: {_list(missing)}"] if missing else []) + said
 
 
 def _columns(names: list[str], has: list[str]) -> list[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from autotrack.errors import ModelError
 from autotrack.models.formats import Exported
 from autotrack.records import Model
 
-__all__ = ["export_files", "mlflow_schema", "pickle_export"]
+__all__ = ["export_files", "mlflow_schema"]
 
 _TYPES = {  # MLflow's names of the types of columns
     "bool": "boolean", "boolean": "boolean", "int8": "integer", "int16": "integer", "int32": "integer",
@@ -20,32 +22,9 @@ _TYPES = {  # MLflow's names of the types of columns
     "datetime64[ns]": "datetime", "datetime64[us]": "datetime",
 }  # fmt: skip
 
-_PICKLE = '''\
-"""Load the model of this folder. It is a pickle: opening it runs whatever code is in it. autotrack is not needed."""
 
-import pickle
-from pathlib import Path
-
-
-def load(folder=Path(__file__).parent):
-    with (Path(folder) / {file!r}).open("rb") as file:
-        return pickle.load(file)
-
-
-def _load_pyfunc(path):  # for mlflow.pyfunc.load_model
-    return load(path)
-
-
-if __name__ == "__main__":
-    print(load())
-'''
-
-
-def pickle_export(file: str, sha256: str) -> Exported:
-    """How a pickle is exported: with a loader of its own, for MLflow as well."""
-    module = f"load_{sha256[:12]}"
-    flavors = {"python_function": {"loader_module": module, "code": "code"}}
-    return Exported(_PICKLE.format(file=file), flavors, module)
+_OURS = {"MLmodel", "code", "input_example.json", "load.py", "model.json", "requirements.txt"}
+_REQUIREMENT = re.compile(r"#[ -~]*|[A-Za-z0-9][A-Za-z0-9._-]*(==[A-Za-z0-9.!_-]+)?")
 
 
 def export_files(
@@ -60,15 +39,28 @@ def export_files(
         exported: What its format says.
         facts: All that is known of it, for model.json.
         beside: Files that lie beside it in the store.
+
+    Raises:
+        ModelError: The model's file has the name of one that is written here.
     """
-    requires = "".join(f"{name}=={version.partition('+')[0]}\n" for name, version in sorted(record.requires.items()))
-    files = {"requirements.txt": requires.encode(), **beside, file: data, "load.py": exported.code.encode()}
+    if file in _OURS:
+        raise ModelError(f"the model cannot be exported: its file is called {file!r}, as another one of the folder is")
+    files = {**beside, file: data, "load.py": exported.code.encode()}
+    files["requirements.txt"] = _requirements(beside.get("requirements.txt", b""), record.requires)
     files["model.json"] = json.dumps(facts, indent=2).encode() + b"\n"
     if exported.module:  # MLflow imports it by name: two models in one process need two names
         files[f"code/{exported.module}.py"] = exported.code.encode()
     if exported.flavors:
         files["MLmodel"] = json.dumps(_mlmodel(record, exported), indent=2).encode() + b"\n"
     return files
+
+
+def _requirements(beside: bytes, requires: Mapping[str, str]) -> bytes:
+    """The file beside the model, where all of it is what we write: pip obeys other lines, and installs from URLs."""
+    lines = beside.decode("ascii", "replace").splitlines()
+    if not lines or not all(map(_REQUIREMENT.fullmatch, lines)):
+        lines = [f"{name}=={version.partition('+')[0]}" for name, version in sorted(requires.items())]
+    return "".join(f"{line}\n" for line in lines if _REQUIREMENT.fullmatch(line)).encode()
 
 
 def _mlmodel(record: Model, exported: Exported) -> dict[str, Any]:

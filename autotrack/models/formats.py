@@ -1,14 +1,17 @@
-"""The formats that a model can be saved in. Plugins register theirs; pickle is the one that core knows."""
+"""The formats that a model can be saved in. Plugins register theirs."""
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from autotrack import values
 from autotrack.backends.base import safe_path
 from autotrack.errors import ArtifactPathError, ModelError, ModelNotTrusted
+from autotrack.texts import printable
 
 __all__ = [
     "Exported",
@@ -16,10 +19,13 @@ __all__ = [
     "Saved",
     "check_name",
     "format_for",
+    "format_of_file",
     "known_format",
     "load",
     "register_format",
     "requirements",
+    "runs_code",
+    "save",
     "vouched",
 ]
 
@@ -31,7 +37,7 @@ class Saved(NamedTuple):
 
     ``cls`` is the full name of the model's class, where what was saved is of another one. ``convert_to`` names
     the safe format that it should be turned into off the training's way; empty: it stays as it is, and ``stays``
-    says why where that matters.
+    says why where that matters. ``signature`` is what the file itself says of inputs and outputs.
     """
 
     data: bytes
@@ -41,6 +47,7 @@ class Saved(NamedTuple):
     convert_to: str = ""
     stays: str = ""
     cls: str = ""
+    signature: Mapping[str, Any] = MappingProxyType({})
 
 
 class Exported(NamedTuple):
@@ -66,6 +73,11 @@ def requirements(saved: Saved) -> bytes:
 
 class ModelFormat(Protocol):
     """One way to keep models of one framework.
+
+    Beside what stands below a format may have ``suffixes``, a tuple of suffixes of files (``".joblib"``) that
+    ``log_model`` takes by their path, with ``of_file(data) -> Saved``, which raises ModelError where it is no such file
+    or could not be loaded; and ``runs_code = True``, which says that opening a file runs whatever code is in it: it is
+    opened with ``trusted=True`` alone.
 
     Attributes:
         name: The format, as it stands in records.
@@ -125,8 +137,39 @@ def format_for(model: Any) -> ModelFormat:
             return form
     raise ModelError(
         f"no installed plugin can save a {type(model).__module__}.{type(model).__qualname__}; "
-        "save it to a file and use log_artifact"
+        "save it to a file and give log_model its path, or use log_artifact"
     )
+
+
+def format_of_file(name: str) -> Any:
+    """The format of files whose name ends like this one: the person who gives it says so, not the file.
+
+    Raises:
+        ModelError: There is none.
+    """
+    suffix = PurePath(name).suffix.lower()
+    known: dict[str, ModelFormat] = {end: form for form in _formats.values() for end in getattr(form, "suffixes", ())}
+    if suffix not in known:
+        raise ModelError(
+            f"{name!r} is no file that log_model takes; it takes {', '.join(sorted(known))}. "
+            "log_artifact keeps any file"
+        )
+    return known[suffix]
+
+
+def save(model: Any, form: ModelFormat) -> Saved:
+    """A model as bytes, with the name of its class.
+
+    Raises:
+        ModelError: It cannot be saved.
+    """
+    saved = form.save(model)
+    return saved if saved.cls else saved._replace(cls=values.type_name(type(model)))
+
+
+def runs_code(form: ModelFormat) -> bool:
+    """Whether opening a file of this format runs whatever code is in it."""
+    return bool(getattr(form, "runs_code", False))
 
 
 def check_name(name: str) -> None:
@@ -148,7 +191,8 @@ def vouched(data: bytes, form: str, trusted: Trusted, what: str) -> list[str]:
         ModelNotTrusted: More would have to be trusted.
         ModelError: No installed plugin reads this format.
     """
-    if form == "pickle":
+    found = known_format(form, what)
+    if runs_code(found):
         if trusted is not True:
             raise ModelNotTrusted(
                 f"{what} is a pickle: opening it runs whatever code is in it. If you know where it comes from, "
@@ -156,12 +200,12 @@ def vouched(data: bytes, form: str, trusted: Trusted, what: str) -> list[str]:
                 ("pickle",),
             )
         return []
-    needed = known_format(form, what).untrusted(data)
+    needed = found.untrusted(data)
     missing = [] if trusted is True else [name for name in needed if name not in (trusted or ())]
     if missing:
         raise ModelNotTrusted(
-            f"{what} contains types that nobody vouched for: {', '.join(missing)}. If you trust them, pass "
-            f"trusted={missing!r}.",
+            f"{what} contains types that nobody vouched for: {', '.join(map(printable, missing))}. "
+            f"If you trust them, pass trusted={missing!r}.",
             tuple(missing),
         )
     return needed
@@ -183,14 +227,13 @@ def known_format(form: str, what: str) -> ModelFormat:
 def load(data: bytes, form: str, trusted: Trusted, what: str) -> Any:
     """The model in ``data``; arguments and errors as for ``vouched``."""
     needed = vouched(data, form, trusted, what)
-    if form == "pickle":
-        try:
-            import pickle  # noqa: PLC0415  enable() does not need it
-
-            return pickle.load(io.BytesIO(data))  # noqa: S301  by the caller's word
-        except (AttributeError, ImportError) as error:
-            raise ModelError(
-                f"{what} cannot be opened here: {error}. Its class is looked up where it was when the model was saved: "
-                "define or import it there first."
-            ) from error
-    return known_format(form, what).load(data, needed)
+    found = known_format(form, what)
+    if not runs_code(found):
+        return found.load(data, needed)
+    try:
+        return found.load(data, needed)
+    except (AttributeError, ImportError) as error:
+        raise ModelError(
+            f"{what} cannot be opened here: {error}. Its class is looked up where it was when the model was saved: "
+            "define or import it there first."
+        ) from error

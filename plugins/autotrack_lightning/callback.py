@@ -13,6 +13,8 @@ from autotrack_lightning.settings import Carried
 
 __all__ = ["CallbackMethods", "acting"]
 
+_LOOKED_AT = 2  # batches of each epoch
+
 _last_runs: weakref.WeakKeyDictionary[Any, autotrack.Run] = weakref.WeakKeyDictionary()  # by Trainer and by module
 
 
@@ -94,6 +96,8 @@ class CallbackMethods:
         if self._record is not None:
             with autotrack.protect("a step", "lightning"):
                 self._record.step()
+                if batch_idx < _LOOKED_AT:
+                    self._record.saw(batch)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """An epoch is over."""

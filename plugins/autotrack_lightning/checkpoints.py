@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _number(value: Any) -> float | None:
     return None if error is not None or number is None else number
 
 
-def keep_models(trainer: Any, module: Any, run: autotrack.Run, duration: float) -> None:
+def keep_models(trainer: Any, module: Any, run: autotrack.Run, duration: float, signature: Mapping[str, Any]) -> None:
     """Keep the weights as they are now as ``model``, the best ones as ``model-best``, and the checkpoint files.
 
     Args:
@@ -56,14 +57,15 @@ def keep_models(trainer: Any, module: Any, run: autotrack.Run, duration: float) 
         module: What it trained.
         run: The run.
         duration: Seconds that the fit took.
+        signature: What went into the module.
     """
-    run.capture_model(module, "model", duration)
+    run.capture_model(module, "model", duration, signature=signature)
     names: dict[Path, str] = {}
     for callback in trainer.checkpoint_callbacks:
         best = getattr(callback, "best_model_path", "")
         if best and getattr(callback, "monitor", None) and "model-best" not in names.values():
             names[Path(best)] = "model-best"
-            _keep_best(module, Path(best), run, duration)
+            _keep_best(module, Path(best), run, duration, signature)
         for path in (best, getattr(callback, "last_model_path", "")):
             if path:
                 names.setdefault(Path(path), "")
@@ -71,7 +73,7 @@ def keep_models(trainer: Any, module: Any, run: autotrack.Run, duration: float) 
         _keep_file(path, run, duration)
 
 
-def _keep_best(module: Any, path: Path, run: autotrack.Run, duration: float) -> None:
+def _keep_best(module: Any, path: Path, run: autotrack.Run, duration: float, signature: Mapping[str, Any]) -> None:
     """The best weights, from their file: nothing of the user's is called for it."""
     if not path.is_file() or run.refuses_model(module, duration):
         return
@@ -81,7 +83,7 @@ def _keep_best(module: Any, path: Path, run: autotrack.Run, duration: float) -> 
     if error is not None or not isinstance(state, dict):
         run.note(f"model 'model-best' was not saved: {path.name} cannot be read without unpickling", "warning")
         return
-    run.capture_model(_with_state(module, state, "", {}), "model-best", math.inf)
+    run.capture_model(_with_state(module, state, "", {}), "model-best", math.inf, signature=signature)
 
 
 def _load(torch: Any, path: Path) -> Any:

@@ -53,6 +53,7 @@ class FitRecord:
         self._next_rates: list[tuple[str, float]] = []  # of the step that goes on
         self._described = False
         self._written = 0.0
+        self._inputs: dict[str, Any] = {}  # of the module, as the first batches had them
 
     def describe(self) -> None:
         """Record what is trained, and how."""
@@ -107,6 +108,11 @@ class FitRecord:
             self._written = now
             self.run.flush()
 
+    def saw(self, batch: Any) -> None:
+        """One of the first batches."""
+        found = autotrack.describe_batch(batch)
+        self._inputs = autotrack.merge_shapes(self._inputs, found) if self._inputs and found else found
+
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already."""
         if self._accumulating:
@@ -148,7 +154,8 @@ class FitRecord:
             stopped = error is not None and not isinstance(error, Exception)  # by a person or a scheduler
             describe_checkpoints(self._trainer, self.run)
             if error is None or stopped:
-                keep_models(self._trainer, self._module, self.run, time.perf_counter() - self._started)
+                signature = {"inputs": self._inputs} if self._inputs else {}
+                keep_models(self._trainer, self._module, self.run, time.perf_counter() - self._started, signature)
         finally:
             if told_to_end(error):
                 self.run.note("the process was told to end (SIGTERM)", "warning")

@@ -56,6 +56,7 @@ class SkopsFormat:
     """skops files of scikit-learn estimators; only exact class names on our list load by themselves."""
 
     name = "skops"
+    suffixes = (".skops",)
 
     def can_save(self, model: Any) -> bool:
         """Whether it is an estimator."""
@@ -93,6 +94,12 @@ class SkopsFormat:
             raise
         except Exception as error:
             raise autotrack.ModelError(f"skops cannot keep it ({type(error).__name__}: {error})") from error
+
+    def of_file(self, data: bytes) -> autotrack.Saved:
+        """A file that a person gives. What it was saved with it does not say: it stands with the versions of here."""
+        _unknown_to_skops(data)
+        version = importlib.metadata.version("scikit-learn")
+        return autotrack.Saved(data, ".skops", self.name, {"scikit-learn": version})
 
     def untrusted(self, data: bytes) -> list[str]:
         """Types that neither skops nor our list of exact names trusts."""

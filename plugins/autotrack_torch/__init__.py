@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import autotrack
 
 if TYPE_CHECKING:
+    from autotrack_torch.checkpoints import CheckpointFormat
     from autotrack_torch.formats import SafetensorsFormat
     from autotrack_torch.integration import Recorder
 
@@ -45,8 +46,9 @@ def autotrack_integrations() -> list[autotrack.Integration]:
 
 
 @autotrack.hookimpl
-def autotrack_model_formats() -> list[SafetensorsFormat]:
-    """Keep modules with safetensors."""
-    from autotrack_torch.formats import SafetensorsFormat  # noqa: PLC0415  enable() does not need it
+def autotrack_model_formats() -> list[SafetensorsFormat | CheckpointFormat]:
+    """Keep modules with safetensors, state dicts and checkpoints as files of ``torch.save``."""
+    from autotrack_torch.checkpoints import CheckpointFormat  # noqa: PLC0415  enable() does not need it
+    from autotrack_torch.formats import SafetensorsFormat  # noqa: PLC0415
 
-    return [SafetensorsFormat()]
+    return [SafetensorsFormat(), CheckpointFormat()]

@@ -7,6 +7,7 @@ the caller's word. Where a class cannot be imported or built, its state dict is 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import logging
@@ -32,6 +33,7 @@ class SafetensorsFormat:
     """safetensors files of modules."""
 
     name = "safetensors"
+    suffixes = (".safetensors",)
 
     def can_save(self, model: Any) -> bool:
         """Whether it is a module, or the state of one."""
@@ -66,6 +68,20 @@ class SafetensorsFormat:
         """Nothing has to be turned."""
         raise autotrack.ModelError("safetensors files are what they should be")
 
+    def of_file(self, data: bytes) -> autotrack.Saved:
+        """A file that a person gives; one of another tool has no description, and is loaded as a state dict."""
+        try:
+            safetensors = importlib.import_module("safetensors.torch")
+        except ImportError:
+            raise autotrack.ModelError("safetensors or torch is not installed: pip install safetensors torch") from None
+        _, error = autotrack.foreign(safetensors.load, data)
+        if error is not None:
+            raise autotrack.ModelError(f"this is no file of safetensors ({error})") from error
+        spec = _description(data).get("spec")
+        cls = str(spec.get("class", "")) if isinstance(spec, dict) else ""
+        requires = {name: importlib.metadata.version(name) for name in ("torch", "safetensors")}
+        return autotrack.Saved(data, ".safetensors", self.name, requires, cls=cls)
+
     def untrusted(self, data: bytes) -> list[str]:
         """Classes that would have to be imported and built, and are not on our list."""
         named, _ = autotrack.foreign(_classes, _description(data).get("spec"))
@@ -79,6 +95,8 @@ class SafetensorsFormat:
         aliases: dict[str, str] = autotrack.foreign(dict, description.get("aliases", {}))[0] or {}
         tensors |= {alias: tensors[name] for alias, name in aliases.items() if name in tensors}
         spec = description.get("spec")
+        if spec is None:  # another tool's file
+            return tensors
         module = None
         with torch.random.fork_rng(devices=[]):
             _, error = autotrack.foreign(_refuse_bomb, spec, data, len(tensors))
@@ -89,7 +107,9 @@ class SafetensorsFormat:
         if error is not None:
             _logger.warning("the model's state dict is given, not the module: %s", error)
             return tensors
-        assumed = _assumed(description.get("spec"))
+        if description.get("missing"):
+            _logger.warning("the file does not have all of the model's state: %s", ", ".join(description["missing"]))
+        assumed = _assumed(spec)
         if assumed:
             _logger.warning("not recorded, taken to be at their default: %s", ", ".join(assumed))
         return module

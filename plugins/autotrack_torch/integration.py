@@ -210,6 +210,8 @@ class Recorder(autotrack.Integration):
         loss = scalar_of(result)
         if current is None or loss is None or autotrack.in_training():
             return
+        if not current.evaluated:
+            current.saw("outputs", args[0] if args else kwargs.get("input"))
         taken = here.readings.take(loss)
         if taken is not None:
             current.evaluated.setdefault(name, Mean()).add(taken, current.size, kwargs.get("reduction") == "sum")

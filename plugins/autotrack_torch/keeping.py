@@ -44,6 +44,7 @@ class Keeper:
         self._started = self._spent_at = time.perf_counter()
         self._best = math.inf
         self._judge = ""  # the evaluation whose loss says what is best
+        self._signature: dict[str, Any] = {}
 
     def add(self, roots: list[Any]) -> None:
         """Models that the loop trains."""
@@ -72,6 +73,10 @@ class Keeper:
         """A training pass is over."""
         for kept in self._models:
             self._hold(kept)
+
+    def saw(self, shapes: dict[str, Any]) -> None:
+        """What went into the model and came out of it in a pass; the first of each counts."""
+        self._signature = {**shapes, **self._signature}
 
     def consider(self, metrics: dict[str, float], step: int, epoch: int | None) -> None:
         """An evaluation is over; where its loss is the lowest so far, the state as it is now is the best."""
@@ -142,9 +147,11 @@ class Keeper:
             if missing and state.tensors:
                 self._run.note(f"of model {name!r} these are not kept: {', '.join(missing[:10])}", "warning")
             best, kept.best = kept.best, None  # from now on it is the writer's
-            jobs = [partial(self._run.capture_model, state.copied(), name, math.inf)]
-            if best is not None:
-                jobs.append(partial(self._run.capture_model, best, f"{name}-best", math.inf))
+            signature = {} if several else self._signature  # which of them took the batch is not known
+            states = [(state.copied(), name)] + ([] if best is None else [(best, f"{name}-best")])
+            jobs = [
+                partial(self._run.capture_model, copy, called, math.inf, signature=signature) for copy, called in states
+            ]
             for job in jobs:
                 job() if exiting else autotrack.in_background(job)
 

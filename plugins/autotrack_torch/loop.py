@@ -262,6 +262,7 @@ class Loop:
         self.run.capture(metrics=found, step=step, epoch=epoch)
         self._describe_loader(one, "train")
         self._keeper.mark()
+        self._keeper.saw(one.shapes)
 
     def end_evaluation(self, one: Pass, epoch: int | None) -> None:
         """An evaluation pass is over."""
@@ -278,6 +279,7 @@ class Loop:
             self.run.flush()
             self.run.capture(metrics={**found, f"time/{prefix}": one.seconds}, step=step, epoch=epoch)
             self._describe_loader(one, prefix)
+            self._keeper.saw(one.shapes)
             self._keeper.consider(found, step, epoch)
 
     def _last_step(self) -> int:

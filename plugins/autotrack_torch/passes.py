@@ -10,13 +10,15 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import autotrack
 from autotrack_torch.names import loader_name, prefix_of
 
 if TYPE_CHECKING:
-    import autotrack
     from autotrack_torch.loop import Loop
 
 __all__ = ["Mean", "Pass", "Passes", "Value"]
+
+_LOOKED_AT = 2
 
 Value: TypeAlias = "float | autotrack.Reading"
 """What a tensor was: known, or under way."""
@@ -64,6 +66,7 @@ class Pass:
         self.epoch: int | None = None
         self.losses: dict[str, Mean] = {}  # of training, by key
         self.evaluated: dict[str, Mean] = {}  # by name of the loss function
+        self.shapes: dict[str, Any] = {}  # a signature: of the first batches, and of what an evaluation's loss got
 
     def batch(self, data: Any) -> None:
         """A batch was given out."""
@@ -71,6 +74,14 @@ class Pass:
         self.batches += 1
         self.size = _size(data)
         self.samples += self.size
+        if self.batches <= _LOOKED_AT:
+            self.saw("inputs", data)
+
+    def saw(self, side: str, data: Any) -> None:
+        """What goes into the model, or comes out of it, looks like this. Sizes that differ are no part of it."""
+        found, before = autotrack.describe_batch(data), self.shapes.get(side)
+        if found:
+            self.shapes[side] = found if before is None else autotrack.merge_shapes(before, found)
 
     @property
     def prefix(self) -> str:
