@@ -143,7 +143,8 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
     name = name or (meant[0] if len(meant) == 1 else "")
     if name not in run.models:
         have = ", ".join(f"{run.id}/{known}" for known in run.models)
-        raise ModelError(f"run {run.name} has no single model {name!r}; name one of: {have}")
+        what = f"no model {name!r}" if name else "several models"
+        raise ModelError(f"run {run.name} has {what}; name one of: {have}")
     return run, run.models[name]
 
 

@@ -1,6 +1,7 @@
 """``autotrack models``: what each command prints, refuses, and gives as JSON."""
 
 import json
+import pickle
 
 import pytest
 from click.testing import CliRunner
@@ -68,6 +69,17 @@ def test_show_says_what_has_to_be_trusted_before_anything_is_loaded(call):
     assert told["sha256"] == autotrack.get_model(run).sha256
 
 
+def test_show_says_of_a_pickle_that_it_runs_code(call, tmp_path):
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(1))
+    with autotrack.start_run() as run:
+        run.log_model(tmp_path / "m.pkl")
+    (told,) = [line for line in lines(call("show", run.id)) if line.startswith("to load it")]
+    assert told == "to load it trusted=True: it is a pickle, and opening it runs whatever code is in it"
+    refused = call("export", run.id, str(tmp_path / "out"))
+    assert "Here: --trust-all" in str(refused.exception)
+    assert call("export", run.id, str(tmp_path / "out"), "--trust-all").exit_code == 0
+
+
 def test_diff_names_what_differs_alone(call):
     one, two = log_toy(1.0, rate=0.5, depth=3), log_toy(25.0, rate=0.7, depth=3)
     keys = json.loads(call("diff", one, two, "--json").stdout)
@@ -109,3 +121,39 @@ def test_an_empty_registry_says_what_to_do(call):
     result = call("ls")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "autotrack models register @last NAME" in result.stderr
+
+
+def test_edit_changes_what_is_said_of_a_version_and_of_the_whole(call):
+    for slope in (1.0, 2.0):
+        call("register", log_toy(slope), "slopes", "--alias", "champion", "--tag", "a=b")
+    assert lines(call("edit", "slopes/1", "--tag", "checked=yes", "-t", "x=1=2", "--untag", "a")) == []
+    assert lines(call("edit", "models:/slopes@champion", "--description", "steeper")) == []
+    assert lines(call("edit", "slopes", "--tag", "team=sales", "--description", "of lines")) == []
+    (model,) = json.loads(call("ls", "--json").stdout)
+    assert [(version["tags"], version["description"]) for version in model["versions"]] == [
+        ({"checked": "yes", "x": "1=2"}, ""), ({"a": "b"}, "steeper"),
+    ]  # fmt: skip
+    assert (model["tags"], model["description"]) == ({"team": "sales"}, "of lines")
+    told = [line.split(" ", 3)[3] for line in lines(call("ls", "slopes"))[-3:]]
+    assert told == [
+        "version 1: a taken away; version 1: checked=yes; version 1: x=1=2", "version 2: 'steeper'",
+        "team=sales; 'of lines'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["edit", "slopes/1"], "say what is to change"),
+        (["edit", "slopes/1", "--tag", "x"], "KEY=VALUE"),
+        (["edit", "slopes/9", "--tag", "x=1"], "no version or alias '9'; versions: 1"),
+        (["edit", "other", "--tag", "x=1"], "no registered model 'other'"),
+        (["edit", "../slopes", "--tag", "x=1"], "no registered model"),
+    ],
+    ids=["nothing", "tag", "version", "model", "path"],
+)
+def test_edit_says_what_it_cannot_do(call, arguments, words):
+    call("register", log_toy(1.0), "slopes")
+    result = call(*arguments)
+    assert result.exit_code != 0
+    assert words in result.stderr + str(result.exception)

@@ -48,7 +48,7 @@ def test_load_model_by_name(tracked: Path):
         autotrack.load_model(run.id)
     loaded = autotrack.load_model(f"{run.id}/second", trusted=True)
     assert loaded.predict([[1]]).tolist() == [1]
-    with pytest.raises(ModelError, match="no single model 'third'"):
+    with pytest.raises(ModelError, match="no model 'third'"):
         autotrack.load_model(f"{run.id}/third")
 
 

@@ -232,7 +232,7 @@ def _history(model: autotrack.RegisteredModel) -> Iterator[str]:
         change = entry.change
         said = [f"{a} → {n}" if n else f"{a} taken away" for a, n in change.aliases.items()]
         about = f"version {change.n}: " if change.n else ""
-        said += [f"{about}{key}={value}" for key, value in change.tags.items()]
+        said += [f"{about}{k} taken away" if v is None else f"{about}{k}={v}" for k, v in change.tags.items()]
         said += [f"{about}{change.description!r}"] if change.description is not None else []
         yield f"{at}  {change.by}  {'; '.join(said)}"
 
