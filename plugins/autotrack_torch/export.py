@@ -85,20 +85,20 @@ if __name__ == "__main__":
 '''
 
 
-def exported(data: bytes, file: str, description: dict[str, Any], absent: list[str]) -> autotrack.Exported:
+def exported(data: bytes, file: str, description: dict[str, Any], why_not: str) -> autotrack.Exported:
     """A loader that builds the module, or, where that cannot be, gives its state dict.
 
     Args:
         data: Content of the file.
         file: Its name.
         description: What was written into its metadata.
-        absent: Classes in it that cannot be imported here, so that nobody has vouched for them: they are not built.
+        why_not: Why its module is not to be built, in words; empty where it may.
     """
     spec = description.get("spec") or {}
     aliases, missing = description.get("aliases") or {}, description.get("missing") or []
-    unknown = _unknown(spec)
-    if unknown or absent:
-        why = f"{', '.join(absent)} cannot be imported" if absent else f"unknown: {', '.join(unknown)}"
+    unknown, error = autotrack.foreign(_unknown, spec)
+    if unknown or why_not or error is not None:
+        why = why_not or (f"unknown: {', '.join(unknown)}" if unknown else "its description is none")
         return autotrack.Exported(_STATE.format(why=why, file=file, aliases=aliases), {})
     module = f"load_{hashlib.sha256(data).hexdigest()[:12]}"
     code = _MODULE.format(spec=spec, file=file, aliases=aliases, strict=not missing)

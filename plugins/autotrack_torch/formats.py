@@ -25,6 +25,8 @@ _SECONDS_PER_BYTE = 1 / 1.5e9  # into fresh memory; the file is written on anoth
 _SECONDS_PER_TENSOR = 10e-6
 _MAX_BYTES = 100_000_000
 _MAX_RATIO = 10  # float64 that was kept in eight bits, and some
+_MAX_DEPTH = 50
+_MAX_TEXT = 500
 _KEY = "autotrack"
 _logger = logging.getLogger("autotrack")
 
@@ -70,13 +72,7 @@ class SafetensorsFormat:
 
     def of_file(self, data: bytes) -> autotrack.Saved:
         """A file that a person gives; one of another tool has no description, and is loaded as a state dict."""
-        try:
-            safetensors = importlib.import_module("safetensors.torch")
-        except ImportError:
-            raise autotrack.ModelError("safetensors or torch is not installed: pip install safetensors torch") from None
-        _, error = autotrack.foreign(safetensors.load, data)
-        if error is not None:
-            raise autotrack.ModelError(f"this is no file of safetensors ({error})") from error
+        _tensors(data)
         spec = _description(data).get("spec")
         cls = str(spec.get("class", "")) if isinstance(spec, dict) else ""
         requires = {name: importlib.metadata.version(name) for name in ("torch", "safetensors")}
@@ -89,27 +85,27 @@ class SafetensorsFormat:
 
     def load(self, data: bytes, trusted: list[str]) -> Any:
         """The module, or its state dict where it cannot be built."""
-        torch = importlib.import_module("torch")
-        tensors = importlib.import_module("safetensors.torch").load(data)
+        tensors = _tensors(data)
+        torch = sys.modules["torch"]
         description = _description(data)
-        aliases: dict[str, str] = autotrack.foreign(dict, description.get("aliases", {}))[0] or {}
+        aliases = description.get("aliases", {})
         tensors |= {alias: tensors[name] for alias, name in aliases.items() if name in tensors}
         spec = description.get("spec")
         if spec is None:  # another tool's file
             return tensors
         module = None
         with torch.random.fork_rng(devices=[]):
-            _, error = autotrack.foreign(_refuse_bomb, spec, data, len(tensors))
+            _, error = autotrack.foreign(_refuse_bomb, spec, data)
             if error is None:
                 module, error = autotrack.foreign(_build, spec, TRUSTED | set(trusted))
         if error is None and module is not None:
             _, error = autotrack.foreign(_fill, module, tensors, description.get("missing", []))
         if error is not None:
-            _logger.warning("the model's state dict is given, not the module: %s", error)
+            _logger.warning("the model's state dict is given, not the module: %s", str(error)[:_MAX_TEXT])
             return tensors
         if description.get("missing"):
             _logger.warning("the file does not have all of the model's state: %s", ", ".join(description["missing"]))
-        assumed = _assumed(spec)
+        assumed, _ = autotrack.foreign(_assumed, spec)
         if assumed:
             _logger.warning("not recorded, taken to be at their default: %s", ", ".join(assumed))
         return module
@@ -119,17 +115,41 @@ class SafetensorsFormat:
         description = _description(data)
         named, _ = autotrack.foreign(_classes, description.get("spec"))
         absent = sorted(name for name in (named or set()) - TRUSTED if not _can_be_found(name))
-        return exported(data, file, description, absent)
+        _, error = autotrack.foreign(_refuse_bomb, description.get("spec"), data)
+        why = f"{', '.join(absent)} cannot be imported" if absent else "" if error is None else str(error)[:_MAX_TEXT]
+        return exported(data, file, description, why)
+
+
+def _tensors(data: bytes) -> dict[str, Any]:
+    try:
+        safetensors = importlib.import_module("safetensors.torch")
+    except ImportError:
+        raise autotrack.ModelError("safetensors or torch is not installed: pip install safetensors torch") from None
+    tensors: dict[str, Any] | None
+    tensors, error = autotrack.foreign(safetensors.load, data)
+    if tensors is None:
+        raise autotrack.ModelError(f"this is no file of safetensors ({error})") from error
+    return tensors
 
 
 def _description(data: bytes) -> dict[str, Any]:
     """What we wrote into the metadata; empty where it is not there."""
-    length = int.from_bytes(data[:8], "little")
     try:
-        found = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        found = json.loads(_header(data)["__metadata__"][_KEY])
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    aliases, missing = found.get("aliases"), found.get("missing")
+    aliases = aliases if isinstance(aliases, dict) else {}
+    found["aliases"] = {alias: name for alias, name in aliases.items() if isinstance(name, str)}
+    found["missing"] = [str(name) for name in missing] if isinstance(missing, list) else []
+    return found
+
+
+def _header(data: bytes) -> Any:
+    """Tensors by name, and the metadata. ValueError, RecursionError: there is none."""
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
 def _classes(spec: Any) -> set[str]:
@@ -158,27 +178,34 @@ def _can_be_found(name: str) -> bool:
     return spec is not None and bool(module)
 
 
-def _refuse_bomb(spec: Any, data: bytes, tensors: int) -> None:
+def _refuse_bomb(spec: Any, data: bytes) -> None:
     """Raise ModelError where layers would be far larger than what the file has for them: a file is not believed.
 
     Layers of torch alone are measured, and without memory; a class of the user's is built once and not looked at.
     """
-    if not isinstance(spec, dict) or spec.get("class") not in TRUSTED:
-        return
-    for child in dict(spec.get("children") or {}).values():
-        _refuse_bomb(child, data, tensors)
-    arguments = spec.get("arguments", {})
-    layers = max((value for key, value in arguments.items() if "num" in key and "layers" in key), default=0)
-    if layers > tensors:
-        raise autotrack.ModelError(f"the file has {tensors} tensors, and its description asks for {layers} layers")
-    if "children" not in spec:
-        with sys.modules["torch"].device("meta"):
-            layer = _build(spec, TRUSTED)
-        size = sum(part.numel() * part.element_size() for part in (*layer.parameters(), *layer.buffers()))
-        if size > _MAX_BYTES + _MAX_RATIO * len(data):
-            raise autotrack.ModelError(
-                f"its description asks for a {spec['class']} of {size / 1e9:.3g} GB, and the file has {len(data)} bytes"
-            )
+    torch = importlib.import_module("torch")
+    left, tensors = _MAX_BYTES + _MAX_RATIO * len(data), len(_header(data))
+    waiting = [(spec, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if not isinstance(one, dict) or one.get("class") not in TRUSTED:
+            continue
+        if depth > _MAX_DEPTH:
+            raise autotrack.ModelError(f"its description has containers in containers, {_MAX_DEPTH} times")
+        waiting += [(child, depth + 1) for child in dict(one.get("children") or {}).values()]
+        arguments = one.get("arguments", {})
+        layers = max((value for key, value in arguments.items() if "num" in key and "layers" in key), default=0)
+        if layers > tensors:
+            raise autotrack.ModelError(f"the file has {tensors} tensors, and its description asks for {layers} layers")
+        if "children" not in one:
+            with torch.device("meta"):
+                layer = _build(one, TRUSTED)
+            left -= sum(part.numel() * part.element_size() for part in (*layer.parameters(), *layer.buffers()))
+            if left < 0:
+                raise autotrack.ModelError(
+                    f"its description asks for more than {_MAX_BYTES / 1e9:.3g} GB of layers, a {one['class']} among "
+                    f"them, and the file has {len(data)} bytes"
+                )
 
 
 def _build(spec: Any, allowed: frozenset[str] | set[str]) -> Any:

@@ -216,14 +216,19 @@ def test_a_file_is_not_believed(caplog):
     with caplog.at_level(logging.WARNING):
         assert list(form.load(made(hostile), ["subprocess.Popen"])) == ["a"]
         assert "no module class" in caplog.text
-    for odd in (None, 3, [], {"class": 3}, {"class": "x", "children": 3}):
+    for odd in (None, 3, [], {"class": 3}, {"class": "x", "children": 3}, {"class": ["x"]}, {"class": "..x.y"}):
         assert list(form.load(made(odd), form.untrusted(made(odd)))) == ["a"]
+        assert form.export(made(odd), "m.safetensors").flavors == {}
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
-        ("linear.Linear", {"in_features": 1_000_000, "out_features": 1_000_000}, "Linear of 4e+03 GB"),
+        (
+            "linear.Linear",
+            {"in_features": 1_000_000, "out_features": 1_000_000},
+            "more than 0.1 GB of layers, a torch.nn.modules.linear.Linear",
+        ),
         ("transformer.Transformer", {"num_encoder_layers": 10**12}, "asks for 1000000000000 layers"),
         ("rnn.LSTM", {"input_size": 1, "hidden_size": 1, "num_layers": 10**12}, "asks for 1000000000000 layers"),
     ],
@@ -242,6 +247,97 @@ def test_a_small_file_builds_no_huge_module(caplog, name, arguments, words):
     with caplog.at_level(logging.WARNING):
         assert list(form.load(data, [])) == ["a"]
     assert words in caplog.text
+
+
+def made(spec: object, **more: object) -> bytes:
+    """A file of one small tensor with a description made by hand."""
+    import json
+
+    import safetensors.torch
+
+    return safetensors.torch.save({"a": torch.ones(1)}, {"autotrack": json.dumps({"spec": spec, **more})})
+
+
+def sequential(children: list[object]) -> dict[str, object]:
+    named = {str(number): child for number, child in enumerate(children)}
+    return {"class": "torch.nn.modules.container.Sequential", "children": named}
+
+
+def deep(depth: int) -> dict[str, object]:
+    return sequential([deep(depth - 1)] if depth else [])
+
+
+MEGABYTES = {"class": "torch.nn.modules.linear.Linear", "arguments": {"in_features": 1000, "out_features": 1000}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (sequential([MEGABYTES] * 40), "more than 0.1 GB of layers"),
+        (deep(60), "containers in containers"),
+        (sequential([{**MEGABYTES, "arguments": [1, 2]}]), "list"),
+        (sequential([{**MEGABYTES, "arguments": {"in_features": -1, "out_features": 1}}]), "negative"),
+        (
+            sequential([{**MEGABYTES, "arguments": {"in_features": 1, "out_features": 1, "x" * 10_000: 1}}]),
+            "unexpected",
+        ),
+    ],
+    ids=["many layers", "deep", "arguments", "negative", "long words"],
+)
+def test_a_description_that_asks_for_too_much_or_for_nonsense(caplog, tmp_path, spec, words):
+    """Its tensors are given, and a folder that is exported gives them too."""
+    import runpy
+
+    form = SafetensorsFormat()
+    data = made(spec)
+    assert form.untrusted(data) == []
+    with caplog.at_level(logging.WARNING):
+        assert list(form.load(data, [])) == ["a"]
+    assert words in caplog.text
+    assert len(caplog.text) < 2000
+    (tmp_path / "m.safetensors").write_bytes(data)
+    (tmp_path / "load.py").write_text(form.export(data, "m.safetensors").code)
+    assert list(runpy.run_path(str(tmp_path / "load.py"))["load"](tmp_path)) == ["a"]
+
+
+@pytest.mark.parametrize("more", [{"aliases": [1]}, {"aliases": {"x": []}}, {"missing": 5}], ids=str)
+def test_odd_words_beside_the_description(more):
+    spec = {"class": "torch.nn.modules.linear.Linear", "arguments": {"in_features": 1, "out_features": 1}}
+    data = made(spec, **more)
+    assert SafetensorsFormat().untrusted(data) == []
+    assert list(SafetensorsFormat().load(data, [])) == ["a"]
+    SafetensorsFormat().export(data, "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\1\0", b"\xff" * 8 + b"{}", b"\4" + bytes(7) + b"[[[[", b"x" * 100],
+    ids=["empty", "short", "huge", "torn", "junk"],
+)
+def test_what_is_no_file_of_safetensors_is_refused(data):
+    form = SafetensorsFormat()
+    for call in (form.of_file, lambda data: form.load(data, [])):
+        with pytest.raises(autotrack.ModelError, match="no file of safetensors"):
+            call(data)
+
+
+def test_a_file_of_another_tool_is_a_state_dict(tracked, tmp_path, caplog):
+    import safetensors.torch
+
+    safetensors.torch.save_file({"w": torch.ones(2)}, tmp_path / "other.safetensors")
+    with autotrack.start_run() as run:
+        run.log_model(tmp_path / "other.safetensors")
+    stored = autotrack.get_model(run.id)
+    assert (stored.format, stored.cls, stored.needs()) == ("safetensors", "", [])
+    assert same_state(stored.load(), {"w": torch.ones(2)})
+    assert caplog.records == []
+    stored.export(tmp_path / "out")
+    assert not (tmp_path / "out/MLmodel").exists()
+
+
+def test_what_a_file_does_not_have_is_told_on_loading(caplog):
+    there_and_back(Extra(2, 2), f"{__name__}.Extra")
+    assert "does not have all of the model's state: _extra_state" in caplog.text
 
 
 def test_a_class_that_cannot_be_imported_is_exported_as_its_state(tmp_path):
