@@ -19,6 +19,7 @@ from autotrack.errors import AutotrackError, ModelError, StoreError
 from autotrack.models.checks import misfits, package_differences, valid_signature
 from autotrack.models.export import export_files
 from autotrack.records import Model
+from autotrack.texts import printable
 
 __all__ = ["BESIDE", "StoredModel"]
 
@@ -75,7 +76,7 @@ class StoredModel:
         self.signature: dict[str, Any] = dict(record.signature)
 
     def __repr__(self) -> str:
-        return f"<StoredModel {self.ref}: {self.cls}, {self.format}, {self.size:,} bytes>"
+        return f"<StoredModel {self.ref}: {printable(self.cls)}, {self.format}, {self.size:,} bytes>"
 
     @property
     def lineage(self) -> dict[str, Any]:
@@ -113,7 +114,9 @@ class StoredModel:
     def _read(self) -> bytes:
         try:
             with self._opens(self.record.path) as file:
-                return file.read(self.size + 1)  # one more, for its hash to be another
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                return file.read(min(max(0, self.size), size) + 1)  # one more, for its hash to be another
         except FileNotFoundError:
             raise
         except OSError as error:  # a link in its place, say
@@ -154,9 +157,10 @@ class StoredModel:
         _know_formats()
         differing = package_differences(self.requires)
         if differing:
+            what, saved = printable(self._words), printable(", ".join(differing), 1000)
             _logger.warning(
                 "%s was saved with %s: it may fail to load, or predict otherwise. `autotrack models export %s DIR` "
-                "writes a requirements.txt that fits.", self._words, ", ".join(differing), self.ref,
+                "writes a requirements.txt that fits.", what, saved, self.ref,
             )  # fmt: skip
         return models.load(data, self.format, trusted, self._words)
 

@@ -95,6 +95,8 @@ class FileRegistry:
             description = temporary / "version.json"
             description.unlink(missing_ok=True)
             line = encode(msgspec.structs.replace(version, n=number))
+            if len(line) >= _MAX_DESCRIPTION or not _NUMBER.fullmatch(str(number)):  # nobody would read it
+                raise StoreError(f"what its run knew has {len(line)} bytes, and it would be version {number}: too much")
             copy_file(line, description, self._backend._file_mode)
             _sync(temporary)
             try:

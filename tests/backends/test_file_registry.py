@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from autotrack.backends.file import FileBackend
-from autotrack.errors import ModelNotFound
+from autotrack.errors import ModelNotFound, StoreError
 from autotrack.records import Model, RegistryChange, Version
 
 REGISTER = """
@@ -25,11 +25,11 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def add(registry, content: bytes = b"a model") -> int:
+def add(registry, content: bytes = b"a model", **more: object) -> int:
     model = Model(
         name="model", format="skops", path="model.skops", size=len(content), sha256=hashlib.sha256(content).hexdigest()
     )
-    return registry.add("churn", Version(n=0, at=1, model=model), {"model.skops": content})
+    return registry.add("churn", Version(n=0, at=1, model=model, **more), {"model.skops": content})
 
 
 def process(store: Path, count: int) -> "subprocess.Popen[str]":
@@ -123,6 +123,20 @@ def test_what_a_hostile_journal_calls_an_alias_is_named_and_passed_over(tmp_path
     model = registry.read("churn")
     assert (model.aliases, model.versions[1].aliases) == ({}, [])
     assert model.problems == [r"'\x1b[2J' is no alias"]
+
+
+def test_a_version_that_nobody_could_read_is_not_made(tmp_path: Path):
+    registry = FileBackend(tmp_path / "s").registry()
+    add(registry)
+    with pytest.raises(StoreError, match="has 16000[0-9]{3} bytes, and it would be version 2: too much"):
+        add(registry, lineage={"params": {"text": "x" * 16_000_000}})
+    last = tmp_path / "s/registry/churn/versions/999999999"
+    last.mkdir()
+    with pytest.raises(StoreError, match="version 1000000000: too much"):
+        add(registry)
+    last.rmdir()
+    assert add(registry) == 2
+    assert not list(last.parent.glob(".*"))
 
 
 def test_a_shared_store_is_shared_whatever_the_umask(tmp_path: Path):

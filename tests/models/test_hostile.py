@@ -1,6 +1,8 @@
 """What somebody wrote into a store is not believed: signatures, descriptions, paths, names, files beside a model."""
 
 import json
+import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,27 @@ def test_a_path_that_leads_elsewhere_is_refused(version, path):
     assert [model.name for model in autotrack.registered_models()] == ["slopes"]
 
 
+@pytest.mark.parametrize("size", [0, -5, 10**15], ids=str)
+def test_a_size_that_is_another_takes_no_memory(version, size):
+    """A file is no longer than it is, and its hash says whether it is the one."""
+    rewrite(version, model__size=size)
+    if size > 0:
+        assert autotrack.load_model("models:/slopes/1").slope == 1.0
+        return
+    with pytest.raises(autotrack.ModelError, match="sha256 differs"):
+        autotrack.load_model("models:/slopes/1")
+
+
+def test_a_pipe_in_a_files_place_is_none(version):
+    for name in ("model.toy", "requirements.txt", "input_example.json"):
+        (version.parent / name).unlink(missing_ok=True)
+        os.mkfifo(version.parent / name)
+    stored = autotrack.get_model("models:/slopes/1")
+    assert (stored.input_example, stored.beside("requirements.txt")) == (None, None)
+    with pytest.raises(autotrack.AutotrackError):
+        stored.load()
+
+
 @pytest.mark.parametrize("ref", [
     "models:/../runs/1", "models:/slopes/../1", "models:/slopes/1/../2", "models:/slopes@../../x", "models:/",
     "models:/@", "models:/slopes/\n", "models:/slopes/٣", "models:/slopes/-1", "models:/slopes/1e0",
@@ -124,7 +147,7 @@ def test_a_reference_that_leads_elsewhere_is_refused(version, ref):
         autotrack.load_model(ref)
 
 
-def test_words_of_a_store_give_a_terminal_no_orders(version, tracked, tmp_path):
+def test_words_of_a_store_give_a_terminal_no_orders(version, tracked, tmp_path, caplog):
     rewrite(version, model__cls="a\x1b[2J\nb", by="\x1b]0;x\x07", model__requires={"\x1b[1m": "\n1"}, run="\x1b[3m")
     rewrite(version, model__signature={"inputs": {"shape": [None, 1], "columns": ["\x1b[31m"], "dtypes": ["\x1b"]}})
     rewrite(version, lineage={"run_name": "\x1b[5m", "git": {"commit": "\x1b[7m"}, "data": {"\x1b": {"shape": "\x1b"}}})
@@ -134,6 +157,11 @@ def test_words_of_a_store_give_a_terminal_no_orders(version, tracked, tmp_path):
         done = call(tracked, *arguments)
         assert done.exit_code == 0, done.exception
         assert not {"\x1b", "\x07"} & set(done.output), arguments
+    assert "\x1b" not in repr(autotrack.get_model(ref))
+    with caplog.at_level(logging.WARNING, "autotrack"):
+        autotrack.load_model(ref)
+    assert "not installed here" in caplog.text
+    assert "\x1b" not in caplog.records[-1].getMessage()
 
 
 def test_what_stands_in_requirements_is_nothing_that_pip_would_obey(version, tmp_path):
