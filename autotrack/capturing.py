@@ -67,9 +67,7 @@ class Capturing(Recording):
         if tags:
             self._write_tags({key: text for key, text in tags.items() if f"tags.{key}" not in self._by_hand})
         if metrics:
-            self._log_metrics(
-                {k: v for k, v in metrics.items() if k not in self._metrics_by_hand}, step, epoch, False
-            )
+            self._log_metrics({k: v for k, v in metrics.items() if k not in self._metrics_by_hand}, step, epoch, False)
         for key, points in (curves or {}).items():
             if key not in self._metrics_by_hand:
                 self._log_points(key, points, step or 0)

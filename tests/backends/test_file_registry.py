@@ -128,7 +128,7 @@ def test_what_a_hostile_journal_calls_an_alias_is_named_and_passed_over(tmp_path
 def test_a_version_that_nobody_could_read_is_not_made(tmp_path: Path):
     registry = FileBackend(tmp_path / "s").registry()
     add(registry)
-    with pytest.raises(StoreError, match="has 16000[0-9]{3} bytes, and it would be version 2: too much"):
+    with pytest.raises(StoreError, match=r"has 16000[0-9]{3} bytes, and it would be version 2: too much"):
         add(registry, lineage={"params": {"text": "x" * 16_000_000}})
     last = tmp_path / "s/registry/churn/versions/999999999"
     last.mkdir()
