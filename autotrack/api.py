@@ -120,10 +120,7 @@ def _use(settings: Settings) -> None:
         if unknown:
             raise ConfigError(f"no integration {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")
         for integration in _session.integrations:
-            if settings.integrations is None or integration.name in settings.integrations:
-                integration.enable()
-            else:
-                integration.disable()
+            integration.switch(settings.integrations is None or integration.name in settings.integrations)
 
 
 _serving = False

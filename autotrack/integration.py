@@ -81,7 +81,27 @@ class Integration:
         self.patches.undo()
         self._state, self.reason = "off", "not enabled"
 
+    def switch(self, on: bool) -> None:
+        """``enable()`` or ``disable()``. A subclass may have its own: what that raises does not stop the user."""
+        what = "enabling" if on else "disabling"
+        with guard.protect(f"{what} the integration {self.name!r} of {type(self).__module__}", self.name):
+            try:
+                if on:
+                    self.enable()
+                else:
+                    self.disable()
+            except BaseException as error:
+                self._dropped(error)
+                raise
+
+    def _dropped(self, error: BaseException) -> None:
+        """Half a framework is not recorded."""
+        self._state, self.reason = "dropped after errors", f"{type(error).__name__}: {error}"
+        self.patches.undo()
+
     def _imported(self, module: ModuleType) -> None:
+        if self._state == "dropped after errors":  # by another of its modules
+            return
         package, wanted = self.minimum
         found = str(getattr(sys.modules.get(package), "__version__", ""))
         if found and _numbers(found) < _numbers(wanted):
@@ -90,11 +110,9 @@ class Integration:
         with guard.protect(f"patching {module.__name__} for {self.name!r}", self.name):
             try:
                 self.install(module, self.patches)
-            except BaseException as error:  # half a framework is not recorded
-                self._state, self.reason = "dropped after errors", f"{type(error).__name__}: {error}"
-                self.patches.undo()
+            except BaseException as error:
+                self._dropped(error)
                 raise
-        if self._state != "dropped after errors":
             self._state, self.reason = "active", f"{package} {found}, {len(self.patches)} patches"
 
 

@@ -210,6 +210,67 @@ def test_an_integration_that_fails_again_and_again_is_dropped_and_says_so(site: 
     assert "switched its integration 'failing' off" in done.stderr
 
 
+RAISING = """
+    import autotrack
+
+    class Mine(autotrack.Integration):
+        name = "mine"
+        modules = ("json",)
+        minimum = ("json", "1.0")
+
+        def install(self, module, patches):
+            pass
+
+        def {method}(self):
+            super().{method}()
+            raise RuntimeError("no driver here")
+
+    @autotrack.hookimpl
+    def autotrack_integrations():
+        return [Mine()]
+"""
+TRAIN = """
+import autotrack, json, numpy
+autotrack.enable(models="never")
+from sklearn.linear_model import LinearRegression
+print(LinearRegression().fit(numpy.eye(2), [1.0, 2.0]).coef_.tolist())
+autotrack.disable()
+autotrack.enable(models="never")
+print({i.name: i.status for i in autotrack.api._session.integrations}["mine"])
+"""
+
+
+@pytest.mark.parametrize(("method", "status"), [("enable", "dropped after errors"), ("disable", "active")])
+def test_an_integration_that_cannot_be_switched_stops_nobody(site: Site, method: str, status: str):
+    site.plugin("faulty", RAISING.format(method=method))
+    done = site.run("-c", TRAIN)
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, [status]), done.stderr
+    what = f"{method.removesuffix('e')}ing the integration 'mine' of faulty"
+    assert done.stderr.count(f"autotrack failed in {what} (RuntimeError: no driver here)") == 1
+    assert len(autotrack.runs(store=site.folder / ".autotrack")) == 1  # by the others
+    strict = site.run("-c", TRAIN, AUTOTRACK_STRICT="1")
+    assert strict.returncode == 1
+    assert strict.stderr.endswith("RuntimeError: no driver here\n")
+    assert site.states()["faulty"]["records"] == "mine"
+
+
+def test_after_an_install_that_failed_no_further_module_is_patched(site: Site):
+    code = INTEGRATION.replace('modules = ("{module}",)', 'modules = ("{module}", "later_framework")')
+    code = code.replace("patches.around", 'assert module.__name__ != "early_framework"; patches.around')
+    site.plugin("half", code.format(name="half", module="early_framework"))
+    for name in ("early_framework", "later_framework"):
+        site.module(name, FRAMEWORK.format(version="1.2"))
+    for order in ("", "import early_framework, later_framework\n"):
+        done = site.run(
+            "-c",
+            f"{order}import autotrack; autotrack.enable()\n"
+            "import early_framework, later_framework\n"
+            "print(later_framework.Model().fit(2), hasattr(later_framework.Model.fit, '__wrapped__'))\n"
+            "print({i.name: i.status for i in autotrack.api._session.integrations}['half'])\n",
+        )
+        assert done.stdout == "4 False\ndropped after errors\n", done.stderr
+
+
 def test_listing_puts_everything_back():
     from sklearn.base import BaseEstimator
     from sklearn.linear_model import LogisticRegression

@@ -29,7 +29,7 @@ def plugin_rows(load: bool = True) -> list[dict[str, Any]]:
         about = {"plugin": plugin.name, "from": plugin.distribution}
         mine = [integration for name, integration in offered if name == plugin.name]
         for integration in mine:
-            integration.enable()
+            integration.switch(True)
             error = None
             if load and integration.status == "waiting for its framework":
                 _, error = guard.foreign(_import, integration.modules)
@@ -39,7 +39,7 @@ def plugin_rows(load: bool = True) -> list[dict[str, Any]]:
             elif error is not None and status == "waiting for its framework":
                 status, why = "import error", f"{type(error).__name__}: {error}"
             rows.append({**about, "records": integration.name, "status": status, "why": why})
-            integration.disable()
+            integration.switch(False)
         if not mine:
             rows.append({**about, "records": "", "status": plugin.status, "why": plugin.reason})
     return rows
