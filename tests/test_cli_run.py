@@ -56,7 +56,7 @@ def test_a_script_runs_as_without_us(folder, arguments):
     plain = call(*target, cwd=folder)
     ours = call("-m", "autotrack", "run", *target, cwd=folder)
     assert (ours.returncode, ours.stdout) == (plain.returncode, plain.stdout)
-    assert ours.stderr.splitlines()[-1:] == plain.stderr.splitlines()[-1:]
+    assert ours.stderr == plain.stderr
     (run,) = autotrack.runs(store=folder / "store")
     assert (run.experiment, run.status) == ("train", "finished")
     assert any(name.endswith("train.py") for name in run.artifacts)
@@ -69,6 +69,54 @@ def test_a_module_runs_as_without_us(folder):
     # Names that the compiler of an interpreter adds are no concern of the program's.
     assert ours.stdout.replace("'__annotations__', ", "") == plain.stdout.replace("'__annotations__', ", "")
     assert len(autotrack.runs(store=folder / "code" / "store")) == 1
+
+
+ENDINGS = {
+    "raises": "def f(): raise RuntimeError('as it is')\nf()\n",
+    "raises in a chain": "try: 1 / 0\nexcept ZeroDivisionError as error: raise ValueError('chained') from error\n",
+    "raises a group": "raise ExceptionGroup('several', [ValueError('a'), TypeError('b')])\n",
+    "raises in a library": "import json\njson.loads('{')\n",
+    "is no Python": "print(1\nx = = 2\n",
+    "imports what is not there": "import nothing_of_this_name\n",
+    "is interrupted": "raise KeyboardInterrupt\n",
+    "leaves with a text": "import sys\nsys.exit('no data')\n",
+    "has a hook of its own": "import sys\n"
+    "sys.excepthook = lambda kind, error, trace: print(kind, trace.tb_lineno)\n1 / 0\n",
+    "looks at the hook": "import sys\nprint(sys.excepthook is sys.__excepthook__)\n",
+    "looks at the hook at the end": "import atexit, sys\n"
+    "atexit.register(lambda: print(sys.excepthook is sys.__excepthook__, sys.last_traceback.tb_lineno))\n1 / 0\n",
+    "fails in a thread": "import threading\nthread = threading.Thread(target=lambda: 1 / 0, name='t')\n"
+    "thread.start()\nthread.join()\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("ending", "as_module"),
+    [*((ending, False) for ending in ENDINGS), ("raises", True), ("is no Python", True), ("looks at the hook", True)],
+)
+def test_how_it_ends_is_shown_as_without_us(tmp_path, ending, as_module):
+    (tmp_path / "odd.py").write_text(ENDINGS[ending])
+    target = ["-m", "odd"] if as_module else ["odd.py"]
+    plain = call(*target, cwd=tmp_path)
+    ours = call("-m", "autotrack", "run", *target, cwd=tmp_path)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+
+
+@pytest.mark.parametrize("name", ["nothing_of_this_name", "json", "json.decoder.x", "."])
+def test_a_module_that_cannot_be_run_is_named_as_python_does(folder, name):
+    plain = call("-m", name, cwd=folder)
+    ours = call("-m", "autotrack", "run", "-m", name, cwd=folder)
+    assert plain.returncode == 1
+    assert (ours.returncode, ours.stdout, ours.stderr) == (1, plain.stdout, plain.stderr)
+
+
+def test_a_package_is_run_by_its_main_module(folder):
+    (folder / "pack").mkdir()
+    (folder / "pack" / "__init__.py").write_text("import sys\nprint(sys.argv[0])\n")
+    (folder / "pack" / "__main__.py").write_text("from . import sys\nprint(__name__, __package__, sys.argv)\n1 / 0\n")
+    plain = call("-m", "pack", "a", cwd=folder)
+    ours = call("-m", "autotrack", "run", "-m", "pack", "a", cwd=folder)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (1, plain.stdout, plain.stderr)
 
 
 def test_processes_of_the_program_find_its_main_module(folder):
