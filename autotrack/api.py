@@ -139,11 +139,7 @@ def serve(settings: Settings, session_id: str) -> bool:
             _use(settings)
             assert _session is not None
             _session.id = session_id
-        if not _serving:  # processes of multiprocessing run no exit handlers but its own
-            from multiprocessing import util  # noqa: PLC0415  workers have it
-
-            util.Finalize(None, _at_exit, exitpriority=10)
-            _serving = True
+        _serving = True
         return True
 
 

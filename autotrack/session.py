@@ -67,6 +67,7 @@ class Session:
         self.closing = False
         self.error: BaseException | None = None  # that ends this process
         self._last_start = 0
+        self._ends_with = 0  # pid of the process whose end closes this session
         self._series = SeriesRuns(self._open_series)
         self._formats_known = False
 
@@ -89,6 +90,7 @@ class Session:
         if not isinstance(self.backend, FileBackend):
             return None
         self._register_formats()
+        self._close_with_worker()
         top, _, child = run_id.partition(".")
         writer = self.backend.join_run(top)
         run = Run(writer, "", experiment, child, allowance=self._allowance, clean=self._facts.clean)
@@ -166,6 +168,7 @@ class Session:
         """A run of its own; without a name it is called ``<prefix>-<short id>``."""
         self._verify()
         self._register_formats()
+        self._close_with_worker()
         while True:
             run_id = new_run_id(self._start())
             begin = Begin(
@@ -188,6 +191,16 @@ class Session:
                 self.forwarder.start(self.id, run_id)
             housekeeper.add(self, self._verify)  # where all patches are gone, no run will ask
         return run
+
+    def _close_with_worker(self) -> None:
+        """Processes of multiprocessing run no exit handlers but its own, and begin without any."""
+        if self._ends_with == os.getpid():
+            return
+        self._ends_with = os.getpid()
+        if _in_worker():
+            from multiprocessing import util  # noqa: PLC0415  workers have it
+
+            util.Finalize(None, guard.guarded("the end of a worker")(self.close), exitpriority=10)
 
     def _announce(self) -> None:
         """Once, to a person who sits in front of it: where the runs go. Never on stdout."""
@@ -223,12 +236,12 @@ class Session:
         housekeeper.remove(self)
         self._verify()  # for the word
         for integration in reversed(self.integrations):
-            integration.disable()
+            integration.switch(False)
         self._series.end()
 
     def _close_store(self) -> None:
         self.backend.close()
-        if self.forwarder is not None:
+        if self.forwarder is not None and not _in_worker():  # nobody sits in front of a worker: it goes on by itself
             self.forwarder.close(self.settings.exit_wait)
 
     def close(self) -> None:
@@ -254,6 +267,12 @@ class Session:
         self._close_store()
         if isinstance(error, KeyboardInterrupt):
             _keep_exit_status()
+
+
+def _in_worker() -> bool:
+    """Whether this is a process of multiprocessing's, or of loky's."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def _keep_exit_status() -> None:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from autotrack.interpreter import can_start_python
@@ -49,24 +49,40 @@ class Order(NamedTuple):
     patterns: list[str]
 
 
-def capture(order: Order, found: Callable[[str, Any], None]) -> None:
-    """Call ``found`` as ``collect`` does, with what another process collects."""
+def capture(order: Order, found: Callable[[str, Any], None]) -> Iterator[tuple[int, float]]:
+    """Call ``found`` as ``collect`` does, with what another process collects.
+
+    Gives each descriptor that has to be waited for, and for how many seconds; nothing in here waits for the process.
+    """
     missing = {"environment", "packages", "hardware", "git", "code"}
     whole = False
     if can_start_python():
-        with suppress(OSError, ValueError):  # no more processes allowed; or it died in the middle of a line
-            for section, facts in _answers(order):
-                whole = section == "end"
-                if not whole:
-                    missing -= {section} - {"git"}  # which comes twice
-                    found(section, facts)
+        with suppress(OSError, ValueError), _started(order) as answers:  # no more processes; or it died within a line
+            deadline, rest = time.monotonic() + TIME_LIMIT, b""
+            while not whole and (left := deadline - time.monotonic()) > 0:
+                yield answers, left
+                if not readable(answers, 0):
+                    continue
+                block = os.read(answers, 1 << 16)
+                if not block:
+                    break
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    section, facts = json.loads(line)
+                    whole = section == "end"
+                    if not whole:
+                        missing -= {section} - {"git"}  # which comes twice
+                        found(section, facts)
     if not whole and not _stopped.is_set():
         from autotrack.capture.collect import collect  # noqa: PLC0415  seldom needed here
 
         collect(order, lambda section, facts: found(section, facts) if section in missing else None)
 
 
-def _answers(order: Order) -> Iterator[tuple[str, Any]]:
+@contextmanager
+def _started(order: Order) -> Iterator[int]:
+    """The process at work; gives the descriptor that it answers on."""
+    owner = os.getpid()
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _START + _RUN],
         stdin=subprocess.PIPE,
@@ -76,28 +92,16 @@ def _answers(order: Order) -> Iterator[tuple[str, Any]]:
         env={**os.environ, "AUTOTRACK_STRICT": "1"},  # what fails there is tried again here, and told
     )
     assert process.stdin is not None
+    assert process.stdout is not None
     _running.add(process)
     try:
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  as it is, symbolic links and all
         with suppress(BrokenPipeError), process.stdin:
             process.stdin.write(json.dumps({**order._asdict(), "path": path}).encode())
-        for line in _lines(process):
-            yield tuple(json.loads(line))
+        yield process.stdout.fileno()
     finally:
-        _end(process)
-
-
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Whole lines as they come, until the output ends or time is up."""
-    assert process.stdout is not None
-    deadline, rest = time.monotonic() + TIME_LIMIT, b""
-    fd = process.stdout.fileno()
-    while readable(fd, deadline - time.monotonic()):
-        block = os.read(fd, 1 << 16)
-        if not block:
-            return
-        *lines, rest = (rest + block).split(b"\n")
-        yield from lines
+        if os.getpid() == owner:  # else this is a forked child, and it is not the child's
+            _end(process)
 
 
 def readable(fd: int, timeout: float) -> bool:
@@ -114,6 +118,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.terminate()  # it has said all, or its time is up
     process.wait()
     _running.discard(process)
+
+
+def _forget() -> None:
+    """In a forked child: what the parent started is the parent's to end."""
+    for process in _running:
+        process.returncode = 0
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+    _running.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def stop() -> None:

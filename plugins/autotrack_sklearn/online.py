@@ -30,7 +30,7 @@ class OnlineRuns:
         """End the estimator's training, if one is open; its model is saved as it is now."""
         training = self.training_of(estimator)
         if training is not None:
-            training.run.capture_model(estimator, "model", 0.0)
+            self._save(estimator, training)
             self._end(id(estimator), error)
 
     def end_all(self) -> None:
@@ -38,14 +38,19 @@ class OnlineRuns:
         for key, (reference, training) in list(self._open.items()):
             estimator = reference()
             if estimator is not None:
-                training.run.capture_model(estimator, "model", 0.0)
+                self._save(estimator, training)
             self._end(key, None)
+
+    @staticmethod
+    def _save(estimator: Any, training: autotrack.Training) -> None:
+        if not training.run.elsewhere:  # a forked child has a copy; what becomes of the model its parent will say
+            training.run.capture_model(estimator, "model", 0.0)
 
     def _end(self, key: int, error: BaseException | None) -> None:
         found = self._open.pop(key, None)
         if found is not None:
             with autotrack.protect("ending a run of partial_fit", "sklearn"):
-                if found[0]() is None:
+                if found[0]() is None and not found[1].run.elsewhere:
                     found[1].run.note(_GONE, "warning")
                 found[1].end(error)
 
@@ -69,7 +74,8 @@ class WarmModels:
         reference, run = self._changed.get(id(estimator), (None, None))
         if reference is not None and run is not None and reference() is estimator:
             del self._changed[id(estimator)]
-            run.capture_model(estimator, "model", 0.0)
+            if not run.elsewhere:
+                run.capture_model(estimator, "model", 0.0)
 
     def save_all(self) -> None:
         """Save all."""
@@ -78,7 +84,7 @@ class WarmModels:
 
     def _gone(self, key: int) -> None:
         _, run = self._changed.pop(key, (None, None))
-        if run is not None:
+        if run is not None and not run.elsewhere:
             with autotrack.protect("ending warm starts", "sklearn"):
                 run.note(_GONE, "warning")
 

@@ -148,6 +148,50 @@ def test_a_forked_child_has_facts_of_its_own(script: Script, tmp_path: Path):
     assert "code/train.py" in runs["child"].artifacts
 
 
+WORKERS = """
+    import multiprocessing, os, sys
+    import autotrack
+    from autotrack.backends.housekeeping import housekeeper
+
+    def train(number):
+        with autotrack.start_run(f"child {number}"):
+            pass
+        return number
+
+    if __name__ == "__main__":
+        autotrack.enable(store=".autotrack")
+        if sys.argv[1] == "known":
+            with autotrack.start_run("parent"):
+                pass
+            assert housekeeper.wait_idle(60)
+        context = multiprocessing.get_context("fork")
+"""
+ENDS = {
+    "ended at once": "with context.Pool(2) as pool: pool.map(train, range(4))",
+    "ended in order": "pool = context.Pool(2); pool.map(train, range(4)); pool.close(); pool.join()",
+    "a process": "p = context.Process(target=train, args=(0,)); p.start(); p.join()",
+    "an executor": "from concurrent.futures import ProcessPoolExecutor as E\n"
+    "        with E(2, mp_context=context) as pool: list(pool.map(train, range(4)))",
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "end"),
+    [*(("known", end) for end in ENDS), *(("unknown", end) for end in ENDS if end != "ended at once")],
+)
+def test_workers_that_were_forked_have_all_facts(script: Script, repository: Path, what: str, end: str):
+    """What their parent knows they know at once; else their end waits for it, if it is not a kill."""
+    script(f"{WORKERS}        {ENDS[end]}\n", what)
+    runs = [run for run in autotrack.runs(store=repository / ".autotrack") if run.name != "parent"]
+    assert len(runs) == (1 if end == "a process" else 4)
+    assert len({run.session for run in runs}) == 1
+    for run in runs:
+        assert (run.status, run.problems) == ("finished", [])
+        assert run.facts.keys() == SECTIONS
+        if end != "ended at once":
+            assert run.artifacts.keys() == {"code/train.py", "code/changes.patch"}
+
+
 def test_a_second_process_reads_while_facts_arrive(script: Script, repository: Path):
     """A git that is slow: the other facts are there before it answers."""
     folder = repository / "bin"

@@ -28,11 +28,16 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
     return Order(str(tmp_path), str(script), ["python", "train.py", "--token", "hunter2"], str(script), ["mine-[0-9]+"])
 
 
+def wait_out(waits) -> None:
+    for fd, seconds in waits:
+        process.readable(fd, seconds)
+
+
 def both(order: Order) -> tuple[list, list]:
     """What another process finds, and what this one does."""
     there: list = []
     here: list = []
-    process.capture(order, lambda *found: there.append(found))
+    wait_out(process.capture(order, lambda *found: there.append(found)))
     collect(order, lambda *found: here.append(found))
     return there, here
 
@@ -118,9 +123,10 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 for _ in range(1100):
     os.open(os.devnull, os.O_RDONLY)
-from autotrack.capture.process import Order, capture
+from autotrack.capture.process import Order, capture, readable
 found = []
-capture(Order(*eval(sys.argv[1])), lambda section, facts: found.append(section))
+for wait in capture(Order(*eval(sys.argv[1])), lambda section, facts: found.append(section)):
+    readable(*wait)
 assert found == eval(sys.argv[2]), found
 assert "autotrack.capture.collect" not in sys.modules
 """
@@ -148,6 +154,6 @@ def test_an_exit_in_front_of_a_git_that_hangs_leaves_nothing_behind(tmp_path: Pa
 def test_ctrl_c_at_the_terminal_does_not_reach_it(order: Order, tmp_path: Path):
     """It leads a session of its own: what it has found is still read."""
     seen = []
-    process.capture(order, lambda *_: seen.extend(os.getpgid(one.pid) == one.pid for one in process._running))
+    wait_out(process.capture(order, lambda *_: seen.extend(os.getpgid(one.pid) == one.pid for one in process._running)))
     assert seen == [True] * len(SECTIONS)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
