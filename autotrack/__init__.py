@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from autotrack.run import Run
     from autotrack.stored import StoredModel
     from autotrack.values import is_default, to_json
-    from autotrack.workers import WorkerContext, worker_context
+    from autotrack.workers import WorkerContext, send_along, sent_along, worker_context
 
 __version__ = "0.1.0"
 
@@ -102,7 +102,7 @@ _HOMES = {
     "autotrack.run": ("Run",),
     "autotrack.stored": ("StoredModel",),
     "autotrack.values": ("is_default", "to_json"),
-    "autotrack.workers": ("WorkerContext", "worker_context"),
+    "autotrack.workers": ("WorkerContext", "send_along", "sent_along", "worker_context"),
 }  # fmt: skip
 
 __all__ = [
@@ -181,6 +181,8 @@ __all__ = [
     "restore_run",
     "run_here",
     "runs",
+    "send_along",
+    "sent_along",
     "set_tags",
     "start_run",
     "to_json",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,9 @@ from autotrack.config import Settings
 from autotrack.context import Scope
 from autotrack.run import Run
 
-__all__ = ["WorkerContext", "worker_context"]
+__all__ = ["WorkerContext", "send_along", "sent_along", "worker_context"]
+
+_MAX_RECEIVED = 1000  # results whose messages nobody has asked for
 
 
 def worker_context() -> dict[str, Any] | None:
@@ -50,12 +53,13 @@ class WorkerContext:
     Whatever fails in here, the task runs. In the process that made it, nothing happens.
     """
 
-    __slots__ = ("_after", "_entered", "_given")
+    __slots__ = ("_after", "_before", "_entered", "_given", "_messages")
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
         self._entered = False
         self._after: Scope | None = None
+        self._messages: list[Any] = []
 
     def __enter__(self) -> None:
         with guard.protect("a worker process"):
@@ -65,6 +69,7 @@ class WorkerContext:
                     # A task that brings nothing along comes from a process that has been disabled since.
                     self._after = _IDLE
                 self._entered = True
+                self._before = _outgoing.set(self._messages)
                 context.put_back(_scope(self._given))
 
     def __exit__(
@@ -72,6 +77,56 @@ class WorkerContext:
     ) -> None:
         if self._entered:
             context.put_back(self._after)
+            _outgoing.reset(self._before)
+
+    def with_messages(self, result: Any) -> Any:
+        """The task's result, as it is to be sent back: pickled and opened again, it is the result itself."""
+        return _Envelope(result, self._messages) if self._messages else result
+
+
+# ---- what a worker has to say beside the result -------------------------------------------------------------------
+
+_outgoing: ContextVar[list[Any] | None] = ContextVar("autotrack_outgoing", default=None)
+_received: dict[int, tuple[Any, list[Any]]] = {}
+
+
+def send_along(message: Any) -> None:
+    """In a task in a worker process: send ``message``, of plain types, along with the task's result.
+
+    Elsewhere nothing happens.
+    """
+    outgoing = _outgoing.get()
+    if outgoing is not None:
+        outgoing.append(message)
+
+
+def sent_along(result: Any) -> list[Any]:
+    """The messages that came along with this very result of a task; asked a second time, none."""
+    found = _received.get(id(result))
+    if found is None or found[0] is not result:
+        return []
+    del _received[id(result)]
+    return found[1]
+
+
+class _Envelope:
+    """A result with messages, on its way from a worker."""
+
+    __slots__ = ("messages", "result")
+
+    def __init__(self, result: Any, messages: list[Any]) -> None:
+        self.result = result
+        self.messages = messages
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _receive, (self.result, self.messages)
+
+
+def _receive(result: Any, messages: list[Any]) -> Any:
+    while len(_received) >= _MAX_RECEIVED:
+        _received.pop(next(iter(_received)), None)
+    _received[id(result)] = result, messages
+    return result
 
 
 _IDLE = Scope(None, "a worker without a task", None)

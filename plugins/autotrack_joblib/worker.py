@@ -33,7 +33,8 @@ class Task:
         if scope is None:  # something that autotrack needs is not installed in the worker
             return self.function(*args, **kwargs)
         with scope:
-            return self.function(*args, **kwargs)
+            result = self.function(*args, **kwargs)
+        return scope.with_messages(result)
 
 
 # ``warnings`` does not count frames of files that are called so: stacklevel=2 means the same as without us.

@@ -15,7 +15,7 @@ import autotrack
 from autotrack_sklearn import extract, folds
 from autotrack_sklearn.arguments import argument_name
 from autotrack_sklearn.predictions import Predictions, Trained
-from autotrack_sklearn.tasks import Tasks
+from autotrack_sklearn.tasks import Failure, Tasks
 
 Steps = Generator[None, autotrack.Outcome, None]
 
@@ -123,7 +123,7 @@ class _Folds:
         """See ``tasks.Receiver``; an estimator that is fitted between them may have tasks of its own."""
         return frame.f_globals.get("__name__") == "sklearn.model_selection._validation"
 
-    def result(self, index: int, value: Any) -> None:
+    def result(self, index: int, value: Any, failed: Failure | None) -> None:
         """See ``tasks.Receiver``."""
         self.count += 1
         failure = folds.failure_of(value)

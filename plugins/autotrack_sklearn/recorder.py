@@ -47,8 +47,8 @@ class Recorder:
         self._warm = WarmModels()
         self._predictions = Predictions()
         self._scores = Scores(self._predictions)
-        self._scoring_failures = ScoringFailures()
         self._tasks = Tasks(self.name)
+        self._scoring_failures = ScoringFailures(self._tasks)
         self._searches = Searches(self.name, self._tasks)
         self._cross_validations = CrossValidations(self.name, self._tasks, self._capture_before, self._predictions)
         self._mixins: weakref.WeakSet[type] = weakref.WeakSet()  # that were patched

@@ -18,7 +18,7 @@ from typing import Any
 
 import autotrack
 from autotrack_sklearn import cv_results, folds
-from autotrack_sklearn.tasks import Tasks
+from autotrack_sklearn.tasks import Failure, Tasks
 
 Steps = Generator[None, autotrack.Outcome, None]
 
@@ -154,6 +154,7 @@ class _Round:
         self.folds: dict[int, dict[int, Any]] = {}  # of candidates that have begun, by place
         self.began: dict[int, float] = {}
         self.errors: dict[int, BaseException] = {}
+        self.failures: dict[int, Failure] = {}  # of scorers, the first of each candidate
 
 
 class Candidates:
@@ -190,7 +191,7 @@ class Candidates:
         self._rounds.append(_Round(numbers, params, splits, more if isinstance(more, Mapping) else {}))
         return True
 
-    def result(self, index: int, value: Any) -> None:
+    def result(self, index: int, value: Any, failure: Failure | None) -> None:
         """See ``tasks.Receiver``."""
         group = self._rounds[-1]
         place, split = divmod(index, group.splits)
@@ -199,6 +200,8 @@ class Candidates:
         if not found and isinstance(value, dict):
             group.began[place] = now - sum(folds.as_float(value.get(key, 0.0)) for key in folds.TIMES)
         found[split] = value
+        if failure is not None:
+            group.failures.setdefault(place, failure)
         if len(found) == group.splits:
             self._done.append((group, place))
             if self._limit is None and now - self._wrote >= WRITE_EVERY:
@@ -217,6 +220,7 @@ class Candidates:
         for group, place in done:
             del group.folds[place]  # the search has them too
             group.began.pop(place, None)
+            group.failures.pop(place, None)
         self._wrote = time.monotonic()
 
     # ---- when it is over ----------------------------------------------------------------------------------------
@@ -269,9 +273,8 @@ def _children(done: Sequence[tuple[_Round, int]]) -> list[autotrack.ChildRun]:
         metrics = {}
         for key, (means, deviations) in averages.items():
             metrics[f"mean_{key}"], metrics[f"std_{key}"] = means[index], deviations[index]
-        error = next(
-            (found for split in range(group.splits) if (found := folds.failure_of(group.folds[place][split]))), None
-        )
+        failed_fits = (folds.failure_of(group.folds[place][split]) for split in range(group.splits))
+        error = next(filter(None, failed_fits), group.failures.get(place))
         children.append(
             autotrack.ChildRun(
                 group.numbers[place],

@@ -24,6 +24,10 @@ import autotrack
 Steps = Generator[None, autotrack.Outcome, None]
 
 
+Failure = tuple[str, str, str]
+"""Type, message and traceback of an exception."""
+
+
 class Receiver(Protocol):
     """Who wants to know what tasks return."""
 
@@ -31,8 +35,11 @@ class Receiver(Protocol):
         """Tasks are about to run, and ``frame`` is the code that waits for them. Whether they are the ones meant."""
         ...
 
-    def result(self, index: int, value: Any) -> None:
-        """What the task of this place returned. Once for each task, in any order, from any thread."""
+    def result(self, index: int, value: Any, failure: Failure | None) -> None:
+        """What the task of this place returned. Once for each task, in any order, from any thread.
+
+        ``failure`` is what was raised in it and caught by scikit-learn, without a trace in ``value``.
+        """
         ...
 
     def raised(self, index: int, error: BaseException) -> None:
@@ -49,6 +56,7 @@ class _Tasks:
         self._receiver = receiver
         self._begun = 0
         self._seen: set[int] = set()
+        self._failures: dict[int, Failure] = {}
         self._lock = threading.RLock()  # a signal handler may train in the thread that holds it
 
     def next(self) -> int:
@@ -61,7 +69,11 @@ class _Tasks:
             if index in self._seen:
                 return
             self._seen.add(index)
-            self._receiver.result(index, value)
+            failure = self._failures.pop(index, None) or next(iter(autotrack.sent_along(value)), None)
+            self._receiver.result(index, value, failure)
+
+    def failed(self, index: int, failure: Failure) -> None:
+        self._failures.setdefault(index, failure)
 
     def raised(self, index: int, error: BaseException) -> None:
         self._receiver.raised(index, error)
@@ -76,6 +88,7 @@ class Tasks:
         self._integration = integration
         self._receivers: dict[autotrack.Scope, Receiver] = {}
         self._running: dict[autotrack.Scope, _Tasks] = {}
+        self._inside_of: dict[autotrack.Scope, _Tasks] = {}  # by the scope of the tasks
         self._of_parallel: dict[int, _Tasks] = {}
         self._batches: weakref.WeakKeyDictionary[Any, tuple[_Tasks, int]] = weakref.WeakKeyDictionary()
 
@@ -108,12 +121,13 @@ class Tasks:
 
     def _call(self, call: autotrack.Call, scope: autotrack.Scope, receiver: Receiver) -> Steps:
         tasks = _Tasks(receiver, autotrack.Scope(None, self._integration, scope))
-        self._running[scope] = self._of_parallel[id(call.instance)] = tasks
+        self._running[scope] = self._of_parallel[id(call.instance)] = self._inside_of[tasks.inside] = tasks
         try:
             outcome = yield
         finally:
             self._running.pop(scope, None)
             self._of_parallel.pop(id(call.instance), None)
+            self._inside_of.pop(tasks.inside, None)
         if isinstance(outcome.value, list):
             for index, value in enumerate(outcome.value):
                 tasks.result(index, value)
@@ -141,6 +155,15 @@ class Tasks:
             tasks.result(index, outcome.value)
         else:
             tasks.raised(index, outcome.exception)
+
+    def failed(self, index: int, failure: Failure) -> None:
+        """The task of this place, in which we are, raised something that scikit-learn catches."""
+        scope = autotrack.current_scope()
+        tasks = None if scope is None else self._inside_of.get(scope)
+        if tasks is not None:
+            tasks.failed(index, failure)
+        elif scope is not None and scope.parent is None:  # of a worker process; else in a search within the task
+            autotrack.send_along(failure)
 
     # Batches are dispatched in the order of their tasks, from whichever thread, under joblib's lock.
 
