@@ -166,6 +166,7 @@ class Candidates:
         self._rounds: list[_Round] = []
         self._done: list[tuple[_Round, int]] = []
         self._wrote = time.monotonic()
+        self._named_late = False  # whether scikit-learn names the scores of fits that failed when all is done
 
     def child_id(self, index: int) -> str:
         """Id of the child of a candidate, by its place in ``cv_results_``."""
@@ -187,6 +188,7 @@ class Candidates:
         params, splits, more = (known.get(name) for name in ("candidate_params", "n_splits", "more_results"))
         if not isinstance(params, list) or not isinstance(splits, int) or splits < 1:
             return False
+        self._named_late = callable(getattr(known.get("self"), "scoring", None))
         numbers = self.run.reserve_children(len(params))
         self._rounds.append(_Round(numbers, params, splits, more if isinstance(more, Mapping) else {}))
         return True
@@ -205,7 +207,7 @@ class Candidates:
         if len(found) == group.splits:
             self._done.append((group, place))
             if self._limit is None and now - self._wrote >= WRITE_EVERY:
-                self._write()
+                self._write(final=False)
 
     def raised(self, index: int, error: BaseException) -> None:
         """See ``tasks.Receiver``."""
@@ -214,8 +216,11 @@ class Candidates:
         group.folds.setdefault(place, {})
         group.errors[place] = error
 
-    def _write(self) -> None:
+    def _write(self, final: bool = True) -> None:
         done, self._done = self._done, []
+        if self._named_late and not final:
+            self._done = [(group, place) for group, place in done if _all_failed(group.folds[place])]
+            done = [one for one in done if one not in self._done]
         self.run.capture_children(_children(done))
         for group, place in done:
             del group.folds[place]  # the search has them too
@@ -258,6 +263,10 @@ class Candidates:
         ]
         if self._limit is None:
             self.run.capture_children([_cut_short(group, place) for group, place in under_way])
+
+
+def _all_failed(results: Mapping[int, Any]) -> bool:
+    return all(folds.failure_of(result) for result in results.values())
 
 
 def _children(done: Sequence[tuple[_Round, int]]) -> list[autotrack.ChildRun]:
