@@ -12,7 +12,16 @@ from typing import Any, Literal
 
 from autotrack.errors import ConfigError
 
-__all__ = ["STORE_FOLDER", "Settings", "default_experiment", "find_store", "is_installed", "is_remote", "resolve"]
+__all__ = [
+    "STORE_FOLDER",
+    "Settings",
+    "default_experiment",
+    "find_store",
+    "is_installed",
+    "is_remote",
+    "resolve",
+    "split_store",
+]
 
 STORE_FOLDER = ".autotrack"
 
@@ -29,7 +38,8 @@ class Settings:
 
     Attributes:
         store: Folder or URI of the store; empty for the one found from the working folder. With a server's URI the
-            runs are recorded in the one found from the working folder, and copied to the server from there.
+            runs are recorded in the one found from the working folder, and copied to the server from there. Several
+            with commas between: see ``split_store``.
         experiment: Name of the experiment; empty for the default (see ``default_experiment``).
         integrations: Names of the integrations to use; None for all.
         mode: ``on``; ``offline``: nothing is copied to a server; ``off``: every call of autotrack does nothing.
@@ -107,6 +117,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         return _number(name, value, source)
     if name == "max_children":
         return _count(name, value, source)
+    if name == "store" and isinstance(value, (list, tuple)) and value:
+        value = ",".join(str(_checked(name, one, source)) for one in sorted(value, key=lambda one: is_remote(str(one))))
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
     return os.fspath(value)
@@ -197,9 +209,11 @@ def _from_pyproject() -> Mapping[str, Any]:
         settings = tomllib.loads(text.decode()).get("tool", {}).get("autotrack", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    store = settings.get("store")
-    if store and isinstance(store, str) and "://" not in store:  # a relative store means: beside this file
-        settings["store"] = str(path.parent / store)
+    if store := settings.get("store"):
+        folder, servers = split_store(_checked("store", store, f"[tool.autotrack] of {path}"))
+        if folder and "://" not in folder:  # a relative store means: beside this file
+            folder = str(path.parent / folder)
+        settings["store"] = ",".join(filter(None, [folder, *servers]))
     return dict(settings)
 
 
@@ -227,7 +241,26 @@ def find_store(given: str = "") -> Path:
 def is_remote(store: str) -> bool:
     """Whether a store is a server: a URI of any scheme but ``file`` and ``memory``."""
     scheme, separator, _ = store.partition("://")
-    return bool(separator) and scheme not in ("file", "memory")
+    return bool(separator) and "," not in scheme and scheme not in ("file", "memory")
+
+
+_NEXT = re.compile(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)")
+
+
+def split_store(store: str) -> tuple[str, list[str]]:
+    """(folder, servers) of a store: ``FOLDER,http://A,http://B``. The folder may be missing, and has no comma before
+    a URI in its name.
+
+    Raises:
+        ConfigError: There are several folders.
+    """
+    parts = [part.strip() for part in _NEXT.split(store)]
+    folders = [part for part in parts if part and not is_remote(part)]
+    if len(folders) > 1:
+        raise ConfigError(
+            f"runs are recorded in one folder, not in several as in {store!r}; `autotrack sync --to DIR` copies them"
+        )
+    return "".join(folders), [part for part in parts if is_remote(part)]
 
 
 def _is_safe(path: Path) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from autotrack import plugins
 from autotrack.backends.base import Entry
@@ -26,10 +26,10 @@ from autotrack.backends.trash import TRASH
 from autotrack.capture.process import readable
 from autotrack.errors import AutotrackError, RemoteError, RemoteRefused
 from autotrack.forwarder import ALL_THERE, log_of
-from autotrack.records import Artifact, Begin, End, Model, Removed, Resumed
+from autotrack.records import Artifact, Begin, End, Model, Removed, Restored, Resumed
 from autotrack.remote import LocalRun, Remote, RemoteRun
 
-__all__ = ["Forwarder", "Progress", "sync"]
+__all__ = ["Copier", "Forwarder", "Progress", "sync"]
 
 PERIOD = 2.0
 """Seconds between two looks at a store in which runs go on."""
@@ -60,6 +60,16 @@ class Progress:
     problems: list[str] = field(default_factory=list)
 
 
+class Copier(Protocol):
+    """Copies runs to another store."""
+
+    progress: Progress
+
+    def round(self, *, send: bool = True) -> bool:
+        """Send what is new in all runs; False where nothing was. Without ``send`` only count it."""
+        ...
+
+
 class Forwarder:
     """Copies runs of a file store to a server, as often as it is called; each time what is new.
 
@@ -88,22 +98,27 @@ class Forwarder:
         """
         before = self.progress.records
         trash = self._source.removed()
+        runs = {}  # what is no longer there is forgotten: a run that comes back out of the trash is another one
         for source, parent in ((self._source, "runs"), (trash, "trash")):
             for run_id in source.run_ids():
                 folder = source.root / parent / run_id
-                if run_id >= self._since and self._runs.setdefault(folder, _Run(source, folder)) is not None:
-                    self._step(folder, send)
-        return self.progress.records > before
+                if run_id >= self._since:
+                    runs[folder] = self._runs.get(folder, _Run(source, folder))
+        self._runs = runs
+        self.progress.open &= {folder.name for folder in runs}
+        again = [self._step(folder, send) for folder, run in list(runs.items()) if run is not None]
+        return self.progress.records > before or any(again)
 
-    def _step(self, folder: Path, send: bool) -> None:
+    def _step(self, folder: Path, send: bool) -> bool:
+        """Whether records of a run are to be read once more."""
         run, run_id = self._runs[folder], folder.name
         assert run is not None
         begin = run.begin()
         if begin is None:  # it is being made, or damaged
-            return
+            return False
         if self._wanted is not None and not self._wanted(begin):
             self._runs[folder] = None
-            return
+            return False
         try:
             sent = run.send(self._remote, self.progress.problems) if send else run.count(self._remote)
         except RemoteError:
@@ -114,12 +129,15 @@ class Forwarder:
             self.progress.runs.add(run_id)
         if run.gone:
             self._runs[folder] = None
+        elif run.again:
+            self._runs[folder] = run.anew()
         (self.progress.open.discard if run.ended or run.gone else self.progress.open.add)(run_id)
         (self.progress.converting.add if run.converting else self.progress.converting.discard)(run_id)
+        return run.again
 
 
 def sync(
-    forwarder: Forwarder,
+    copier: Copier,
     *,
     patience: float,
     watch: bool = False,
@@ -130,7 +148,7 @@ def sync(
     """Send until nothing is new; with ``watch`` until ``stop`` says so, and what comes meanwhile.
 
     Args:
-        forwarder: Who sends.
+        copier: Who sends.
         patience: Seconds without success after which a server that cannot be reached is given up.
         watch: Whether to go on when all is there.
         tell: Is given words for a person when the server cannot be reached, and when it can again.
@@ -143,14 +161,14 @@ def sync(
     """
     pause, told, last = 0.0, "", time.monotonic()
     while True:
-        records = forwarder.progress.records
+        records = copier.progress.records
         try:
-            new = forwarder.round()
+            new = copier.round()
             if told:
                 tell("the server answers again")
             pause, told, last = 0.0, "", time.monotonic()
         except RemoteError as error:
-            if forwarder.progress.records > records:
+            if copier.progress.records > records:
                 last = time.monotonic()
             if isinstance(error, RemoteRefused) or time.monotonic() - last > patience:
                 raise
@@ -169,11 +187,12 @@ class _Run:
     Attributes:
         ended: Whether its training has ended, or its process is gone.
         gone: Whether it was deleted, here or there.
+        again: Whether records were passed over that are to be sent after all, as it was restored.
         converting: Models that are on their way to their safe form: child run and name.
     """
 
     def __init__(self, source: FileSource, folder: Path) -> None:
-        self.ended = self.gone = False
+        self.ended = self.gone = self.again = False
         self.converting: set[tuple[str, str]] = set()
         self._source = source
         self._folder = folder
@@ -183,10 +202,14 @@ class _Run:
         self._begin: Begin | None = None
         self._start = 0.0
         self._told = 0
+        self._stones: dict[str, tuple[float, str, int, bool]] = {}  # by child run: who removed or restored it last
+        self._passed_over: set[str] = set()  # child runs
 
     def anew(self) -> _Run:
-        """The same run, as if nothing had been sent."""
-        return _Run(self._source, self._folder)
+        """The same run, as if nothing had been sent. Who removed or restored what is known beforehand."""
+        run = _Run(self._source, self._folder)
+        run._stones = self._stones
+        return run
 
     def begin(self) -> Begin | None:
         """Its first record, once it is there."""
@@ -213,13 +236,14 @@ class _Run:
         copy = self._open(remote)
         sent = 0
         for tail, entries in self._new():
-            for part in _parts(entries):
+            for part in _parts(self._kept(entries)):
                 new = sum(copy.missing(entry) for entry in part)
                 copy.write(tail.writer, part)
                 sent += new
+        sent += self._remove(copy)
         problems += copy.problems[self._told :]
         self._told = len(copy.problems)
-        self.gone = self.gone or copy.removed
+        self.gone = self.gone or copy.removed or self._is_removed("")
         if not self.ended and alive is False and here:
             copy.lost(self._last_sign())
             self.ended = True
@@ -230,7 +254,31 @@ class _Run:
     def count(self, remote: Remote) -> int:
         """The number of records that the server does not have."""
         copy = self._open(remote)
-        return sum(copy.missing(entry) for _, entries in self._new() for entry in entries)
+        return sum(copy.missing(entry) for _, entries in self._new() for entry in self._kept(entries))
+
+    def _is_removed(self, child: str) -> bool:
+        """By the newest word of all writers."""
+        return child in self._stones and self._stones[child][-1]
+
+    def _kept(self, entries: list[Entry]) -> list[Entry]:
+        """Those of runs that are not removed. What is removed before it was ever sent is not sent."""
+        removed = {child for child in self._stones if self._is_removed(child)}
+        self._passed_over |= removed
+        return [entry for entry in entries if not removed & {"", entry.record.c}] if removed else entries
+
+    def _remove(self, copy: RemoteRun) -> int:
+        """Delete, or restore, what is to be; the number of copies that changed."""
+        if self._is_removed(""):  # with all its children
+            return copy.remove("")
+        changed = 0
+        for child in sorted(self._stones):
+            if self._is_removed(child):
+                changed += copy.remove(child)
+            else:
+                restored = copy.restore(child)
+                changed += restored
+                self.again = self.again or restored or child in self._passed_over
+        return changed
 
     def _open(self, remote: Remote) -> RemoteRun:
         if self._copy is None:
@@ -254,11 +302,14 @@ class _Run:
     def _look(self, entries: list[Entry]) -> None:
         for entry in entries:
             record = entry.record
+            if isinstance(record, Removed | Restored):
+                stone = (*entry[:3], isinstance(record, Removed))
+                self._stones[record.c] = max(stone, self._stones.get(record.c, stone))
             if isinstance(record, Model):
                 change = self.converting.add if record.becomes else self.converting.discard
                 change((record.c, record.name))
-            elif not record.c and isinstance(record, End | Resumed | Removed):
-                self.ended = not isinstance(record, Resumed)
+            elif not record.c and isinstance(record, End | Resumed):
+                self.ended = isinstance(record, End)
 
     def _last_sign(self) -> float:
         try:
@@ -346,7 +397,7 @@ def main() -> None:
     """Be the forwarder of one session."""
     root, uri, session, since, more, done = sys.argv[1:]
     os.nice(10)
-    log = log_of(Path(root), session)
+    log = log_of(Path(root), uri, session)
     log.parent.mkdir(mode=0o700, exist_ok=True)
     state = _Session(Path(root) / "runs", int(more), int(done))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,9 @@ ALL_THERE = b"1"
 """What the forwarder says when the server has all that was recorded."""
 
 
-def log_of(root: Path, session: str) -> Path:
-    """Where the forwarder of a session writes what goes wrong; gone when all went well."""
-    return root / "log" / f"forward-{session}.log"
+def log_of(root: Path, uri: str, session: str) -> Path:
+    """Where the forwarder of a session to a server writes what goes wrong; gone when all went well."""
+    return root / "log" / f"forward-{session}-{zlib.crc32(uri.encode()):08x}.log"
 
 
 class ForwarderProcess:
@@ -41,8 +42,8 @@ class ForwarderProcess:
     """
 
     def __init__(self, root: Path, uri: str) -> None:
+        self.uri = uri
         self._root = root
-        self._uri = uri
         self._reset()
 
     def _reset(self) -> None:
@@ -68,7 +69,7 @@ class ForwarderProcess:
                 raise RuntimeError("sys.executable is no Python; `autotrack sync` copies the runs")
             their_more, self._more = os.pipe()
             self._done, their_done = os.pipe()
-            command = [str(self._root.absolute()), self._uri, self._session, run_id, str(their_more), str(their_done)]
+            command = [str(self._root.absolute()), self.uri, self._session, run_id, str(their_more), str(their_done)]
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "autotrack.forward", *command],
@@ -83,15 +84,18 @@ class ForwarderProcess:
                 os.close(their_more)
                 os.close(their_done)
 
+    def finish(self) -> None:
+        """At exit: tell it that no more will come."""
+        if os.getpid() == self._owner and self._asked:
+            housekeeper.wait_idle(2.0)  # it may not even be started
+            if self._process is not None:
+                os.close(self._more)
+
     def close(self, wait: float) -> None:
-        """At exit: wait up to ``wait`` seconds until all is there; where it is not, say where it is."""
-        if os.getpid() != self._owner or not self._asked:
-            return
-        housekeeper.wait_idle(2.0)  # it may not even be started
+        """After ``finish``: wait up to ``wait`` seconds until all is there; where it is not, say where it is."""
         process, self._process = self._process, None
-        if process is None:
+        if os.getpid() != self._owner or process is None:
             return
-        os.close(self._more)  # no more will come
         heard = self._wait(wait)
         said = os.read(self._done, 1) if heard else b""
         os.close(self._done)
@@ -99,10 +103,10 @@ class ForwarderProcess:
         process.returncode = 0  # it outlives us on purpose: no ResourceWarning
         if said != ALL_THERE:
             guard.tell(
-                f"not all runs of this process are on {self._uri} yet: "
+                f"not all runs of this process are on {self.uri} yet: "
                 + ("copying them failed" if heard else "a process of its own goes on copying them")
-                + f" (see {log_of(self._root, self._session)}). Nothing is lost: all is in {self._root}, and "
-                f"`autotrack sync --store {self._root} --to {self._uri}` copies what is missing."
+                + f" (see {log_of(self._root, self.uri, self._session)}). Nothing is lost: all is in {self._root}, and "
+                f"`autotrack sync --store {self._root} --to {self.uri}` copies what is missing."
             )
 
     def _wait(self, seconds: float) -> bool:

@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,9 @@ from autotrack import guard, hookspecs
 from autotrack.errors import ConfigError
 from autotrack.integration import Integration
 from autotrack.models import ModelFormat
-from autotrack.remote import Offer, Remote
+from autotrack.remote import ForeignRun, Offer, Remote
 
-__all__ = ["Plugin", "check_remote", "found", "integrations", "model_formats", "offered", "remote"]
+__all__ = ["Plugin", "check_remote", "foreign_runs", "found", "integrations", "model_formats", "offered", "remote"]
 
 GROUP = "autotrack"
 
@@ -198,3 +198,20 @@ def remote(uri: str) -> Remote:
         ConfigError: As for ``check_remote``, or it makes no sense to the plugin.
     """
     return check_remote(uri).connect(uri)
+
+
+def foreign_runs(place: str) -> Iterator[list[ForeignRun]]:
+    """The runs of other tools at a URI, or in a folder.
+
+    Raises:
+        ConfigError: No plugin knows how to read them there.
+    """
+    offers = [check_remote(place)] if "://" in place else [offer for _, offer in _call("autotrack_remotes")]
+    said = [f"no plugin that is installed here reads runs of other tools at {place}"]
+    for offer in offers:
+        if offer.foreign is not None:
+            try:
+                return offer.foreign(place)
+            except ConfigError as error:
+                said.append(str(error))
+    raise ConfigError(said[-1])

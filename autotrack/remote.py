@@ -11,24 +11,28 @@ A plugin offers an ``Offer`` by the hook ``autotrack_remotes``. What its ``conne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from autotrack.backends.base import Entry, RunLog, RunSource, by_time, safe_path
-from autotrack.backends.journal import read_journal
-from autotrack.records import Begin
+from autotrack.backends.base import Entry, RunLog, RunSource, StoredJournal, by_time, safe_path
+from autotrack.backends.journal import add_journal
+from autotrack.backends.stored_files import named_files
+from autotrack.records import Begin, Record
 
 __all__ = [
     "Entry",
+    "ForeignRun",
     "LocalRun",
     "Offer",
     "Remote",
     "RemoteRun",
     "RunLog",
     "RunSource",
+    "StoredJournal",
+    "add_journal",
     "by_time",
-    "read_journal",
+    "named_files",
     "safe_path",
 ]
 
@@ -63,7 +67,7 @@ class RemoteRun(Protocol):
 
     @property
     def removed(self) -> bool:
-        """Whether it was deleted, here or there: nothing more is sent."""
+        """Whether somebody deleted it there: it stays so, and nothing more is sent."""
         ...
 
     @property
@@ -72,11 +76,19 @@ class RemoteRun(Protocol):
         ...
 
     def missing(self, entry: Entry) -> bool:
-        """Whether the server does not have a record yet."""
+        """Whether the server does not have a record yet; False where its run is deleted there."""
         ...
 
     def write(self, writer: str, entries: Sequence[Entry]) -> None:
         """Take the next records of one writer, in order; those that are there are left out."""
+        ...
+
+    def remove(self, child: str) -> bool:
+        """Delete the copy of a child run; of the run itself (``""``) all of them. False where it is not there."""
+        ...
+
+    def restore(self, child: str) -> bool:
+        """Take back ``remove``; False where nothing was removed, or by somebody else."""
         ...
 
     def keep_journal(self, writer: str, journal: BinaryIO, size: int) -> None:
@@ -100,6 +112,37 @@ class Remote(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class ForeignRun:
+    """A run that another tool recorded.
+
+    Attributes:
+        id: By which that tool knows it, and it is found again.
+        parent: That of its parent; empty where it has none.
+        name: Its name.
+        experiment: Name of its experiment.
+        start: Unix time in seconds.
+        end: Likewise; None where it has not ended.
+        status: ``finished``, ``failed`` or ``interrupted``; empty where it has not ended.
+        alive: Unix time in seconds of the last thing that was heard of it.
+        records: Gives what was logged, with Unix times: params, metrics, tags, facts.
+        files: Gives the stored files: POSIX path, and what opens each.
+        problems: What of it cannot be had, in words; complete when records and files were given.
+    """
+
+    id: str
+    parent: str
+    name: str
+    experiment: str
+    start: float
+    end: float | None
+    status: str
+    alive: float
+    records: Callable[[], Iterable[tuple[float, Record]]]
+    files: Callable[[], Iterable[tuple[str, Callable[[], BinaryIO]]]]
+    problems: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a plugin offers.
@@ -110,6 +153,8 @@ class Offer:
         needs: The module without which it does not work, and how that is installed; looked for, not imported.
         connect: Gives the remote of a URI, without speaking to it yet. Raises ConfigError where it makes no sense.
         source: Gives the reading half of a URI, likewise.
+        foreign: Gives the runs of other tools at a URI or in a folder, experiment by experiment; None where it knows of
+            none. Raises ConfigError where there can be none.
     """
 
     name: str
@@ -117,3 +162,4 @@ class Offer:
     needs: tuple[str, str]
     connect: Callable[[str], Remote]
     source: Callable[[str], RunSource]
+    foreign: Callable[[str], Iterator[list[ForeignRun]]] | None = None

@@ -16,7 +16,7 @@ from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
 from autotrack.callsite import CallSite, find_call_site
 from autotrack.capture.source import in_notebook
-from autotrack.config import Settings, default_experiment, find_store, is_remote
+from autotrack.config import Settings, default_experiment, find_store, split_store
 from autotrack.facts import ProcessFacts
 from autotrack.forwarder import ForwarderProcess
 from autotrack.integration import Integration
@@ -34,20 +34,17 @@ AnyBackend = FileBackend | MemoryBackend | NullBackend
 def open_backend(store: str) -> AnyBackend:
     """The backend of a setting: a folder, a ``file://`` URI, ``memory://``, or empty for the store found from here.
 
-    That one as well for a server's URI.
+    Servers beside it, or alone, are looked at only: the journal is first, and forwarders copy it.
 
     Raises:
-        ConfigError: No installed plugin knows the URI's scheme, or it cannot be used.
+        ConfigError: No installed plugin knows a URI's scheme, or it cannot be used.
     """
-    scheme, separator, rest = store.partition("://")
-    if not separator:
-        return FileBackend(find_store(store))
-    if scheme == "file":
-        return FileBackend(find_store(rest))
-    if scheme == "memory":
-        return MemoryBackend()
-    plugins.check_remote(store)
-    return FileBackend(find_store())  # the journal is first; the forwarder copies it
+    folder, servers = split_store(store)
+    for server in servers:
+        plugins.check_remote(server)
+    return (
+        MemoryBackend() if folder.startswith("memory://") else FileBackend(find_store(folder.removeprefix("file://")))
+    )
 
 
 class Session:
@@ -57,7 +54,7 @@ class Session:
         self.id = os.urandom(6).hex()
         self.settings = settings
         self.backend: AnyBackend = NullBackend() if settings.mode == "off" else open_backend(settings.store)
-        self.forwarder = self._new_forwarder()
+        self.forwarders = self._new_forwarders()
         self.integrations: list[Integration] = []
         self._experiment = settings.experiment
         self._facts = ProcessFacts(settings.redact)
@@ -71,12 +68,11 @@ class Session:
         self._series = SeriesRuns(self._open_series)
         self._formats_known = False
 
-    def _new_forwarder(self) -> ForwarderProcess | None:
-        """Of a session whose store is a server: what copies the runs there."""
-        wanted = is_remote(self.settings.store) and self.settings.mode == "on"
-        if not wanted or not isinstance(self.backend, FileBackend):
-            return None
-        return ForwarderProcess(self.backend.root, self.settings.store)
+    def _new_forwarders(self) -> list[ForwarderProcess]:
+        """What copies the runs to servers: a process for each, so that none waits for another."""
+        if self.settings.mode != "on" or not isinstance(self.backend, FileBackend):
+            return []
+        return [ForwarderProcess(self.backend.root, server) for server in split_store(self.settings.store)[1]]
 
     @property
     def experiment(self) -> str:
@@ -107,7 +103,7 @@ class Session:
             self._close_store()
             self.backend = backend
             self.settings = settings
-            self.forwarder = self._new_forwarder()
+            self.forwarders = self._new_forwarders()
         self.settings = settings
         self._experiment = settings.experiment
         self._facts = ProcessFacts(settings.redact) if settings.redact != self._facts.patterns else self._facts
@@ -187,8 +183,8 @@ class Session:
         if not isinstance(self.backend, NullBackend):
             self._facts.give(run)
             self._announce()
-            if self.forwarder is not None:
-                self.forwarder.start(self.id, run_id)
+            for forwarder in self.forwarders:
+                forwarder.start(self.id, run_id)
             housekeeper.add(self, self._verify)  # where all patches are gone, no run will ask
         return run
 
@@ -209,7 +205,8 @@ class Session:
         self._announced = True
         if in_notebook() or hasattr(sys, "ps1") or (sys.stderr is not None and sys.stderr.isatty()):
             where = getattr(self.backend, "root", "memory")
-            copied = "" if self.forwarder is None else f", copied to {self.settings.store}"
+            servers = ", ".join(forwarder.uri for forwarder in self.forwarders)
+            copied = f", copied to {servers}" if servers else ""
             sys.stderr.write(f"autotrack: recording to {where}{copied} (autotrack.runs() lists the runs)\n")
 
     def _start(self) -> float:
@@ -241,8 +238,13 @@ class Session:
 
     def _close_store(self) -> None:
         self.backend.close()
-        if self.forwarder is not None and not _in_worker():  # nobody sits in front of a worker: it goes on by itself
-            self.forwarder.close(self.settings.exit_wait)
+        if _in_worker():  # nobody sits in front of a worker: its forwarders go on by themselves
+            return
+        deadline = time.monotonic() + self.settings.exit_wait
+        for forwarder in self.forwarders:
+            forwarder.finish()
+        for forwarder in self.forwarders:
+            forwarder.close(max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
         """At exit: end what is open, write what is missing, sync, for a bounded time."""

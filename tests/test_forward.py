@@ -8,7 +8,7 @@ import pytest
 import autotrack
 from autotrack.errors import RemoteError, RemoteRefused
 from autotrack.forward import Forwarder, sync
-from autotrack.records import Removed
+from autotrack.records import Begin, Metrics, Removed
 from tests.backends import written
 
 
@@ -23,20 +23,34 @@ class MemoryRun:
 
     @property
     def removed(self):
-        return self.run_id in self.remote.removed
+        return self.run_id in self.remote.removed_there
 
     @property
     def journals(self):
         return {writer: len(data) for (run_id, writer), data in self.remote.journals.items() if run_id == self.run_id}
 
     def missing(self, entry):
+        if {(self.run_id, ""), (self.run_id, entry.record.c)} & self.remote.deleted:
+            return False
         return (entry.writer, entry.line) not in self.remote.runs.get(self.run_id, {})
 
     def write(self, writer, entries):
         self.remote.ask()
+        entries = [entry for entry in entries if self.missing(entry)]
         self.remote.runs.setdefault(self.run_id, {}).update({(e.writer, e.line): e.record for e in entries})
-        if any(isinstance(entry.record, Removed) and not entry.record.c for entry in entries):
-            self.remote.removed.add(self.run_id)
+
+    def remove(self, child):
+        self.remote.ask()
+        there = any(record.c == child for record in self.remote.runs.get(self.run_id, {}).values())
+        new = there and (self.run_id, child) not in self.remote.deleted
+        self.remote.deleted |= {(self.run_id, child)} if new else set()
+        return new
+
+    def restore(self, child):
+        self.remote.ask()
+        old = (self.run_id, child) in self.remote.deleted
+        self.remote.deleted.discard((self.run_id, child))
+        return old
 
     def keep_journal(self, writer, journal, size):
         self.remote.ask()
@@ -50,7 +64,7 @@ class MemoryRemote:
     """``failures``: how many of the next requests fail, and with what."""
 
     def __init__(self):
-        self.runs, self.journals, self.removed, self.lost = {}, {}, set(), []
+        self.runs, self.journals, self.deleted, self.removed_there, self.lost = {}, {}, set(), set(), []
         self.failures, self.error = 0, RemoteError("away")
 
     def ask(self):
@@ -152,7 +166,78 @@ def test_removed_runs_go_and_those_that_were_never_there_stay_away(store: Path):
     assert set(remote.runs) == {kept, gone}
     autotrack.get_run(gone, store=store).remove()
     forwarder.round()
-    assert remote.removed == {gone}
+    assert remote.deleted == {(gone, "")}
+    assert set(remote.runs) == {kept, gone}
+
+
+def settle(*forwarders):
+    for forwarder in forwarders:
+        while forwarder.round():
+            pass
+
+
+def test_a_child_that_was_restored_goes_with_its_run(store: Path, monkeypatch: pytest.MonkeyPatch):
+    run = written.begin(store)
+    run.write([Begin(name="inner", c="1")])
+    written.end(run)
+    remote = MemoryRemote()
+    autotrack.get_run(f"{run.run_id}.1", store=store).remove()
+    autotrack.restore_run(f"{run.run_id}.1", store=store)
+    settle(Forwarder(store, remote))
+    autotrack.get_run(run.run_id, store=store).remove()
+    settle(Forwarder(store, remote))
+    assert remote.deleted == {(run.run_id, "")}
+    asked = []
+    monkeypatch.setattr(MemoryRun, "restore", lambda self, child: asked.append(child))
+    settle(Forwarder(store, remote))
+    assert asked == []
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["another process", "the same"])
+def test_a_run_that_is_restored_comes_back_with_all_that_was_said_meanwhile(store: Path, anew: bool):
+    run_id, remote = written.record(store), MemoryRemote()
+    forwarder = Forwarder(store, remote)
+    settle(forwarder)
+    for _ in range(3):  # each edit has a writer of its own, and they are read in no order of theirs
+        autotrack.get_run(run_id, store=store).remove()
+        settle(Forwarder(store, remote) if anew else forwarder)
+        assert remote.deleted == {(run_id, "")}
+        autotrack.restore_run(run_id, store=store)
+        autotrack.get_run(run_id, store=store).set_tags({"a": "b"})
+        settle(Forwarder(store, remote) if anew else forwarder)
+        assert remote.deleted == set()
+    kinds = [type(record).__name__ for record in remote.runs[run_id].values()]
+    assert (kinds.count("Tags"), kinds.count("Metrics")) == (3, 3)
+    last = Forwarder(store, remote)
+    last.round()
+    assert last.progress.records == 0
+
+
+def test_what_somebody_deleted_there_stays_deleted(store: Path):
+    run_id, remote = written.record(store), MemoryRemote()
+    settle(Forwarder(store, remote))
+    remote.removed_there.add(run_id)
+    before = dict(remote.runs[run_id])
+    autotrack.get_run(run_id, store=store).set_tags({"a": "b"})
+    autotrack.get_run(run_id, store=store).remove()
+    autotrack.restore_run(run_id, store=store)
+    settle(Forwarder(store, remote))
+    assert remote.runs[run_id] == before
+
+
+def test_a_child_that_was_removed_before_it_was_sent_is_not_sent_until_it_is_restored(store: Path):
+    run = written.begin(store)
+    run.write([Begin(name="inner", c="1"), Metrics(c="1", m={"loss": 1.0}), Removed(t=run.elapsed(), c="1")])
+    written.end(run)
+    remote = MemoryRemote()
+    settle(Forwarder(store, remote))
+    assert {record.c for record in remote.runs[run.run_id].values()} == {""}
+    again = Forwarder(store, remote)
+    again.round()
+    assert again.progress.records == 0
+    autotrack.restore_run(f"{run.run_id}.1", store=store)
+    settle(Forwarder(store, remote))
+    assert [record.c for record in remote.runs[run.run_id].values()].count("1") >= 2
 
 
 def test_a_training_that_died_is_told(script, tmp_path: Path):

@@ -32,7 +32,7 @@ TRAIN = """
     from autotrack.backends.housekeeping import housekeeper
     assert housekeeper.wait_idle(60)
     assert seen == [], seen
-    print(autotrack.api.session_in_use().forwarder._process.pid)
+    print(autotrack.api.session_in_use().forwarders[0]._process.pid)
 """
 
 
@@ -118,7 +118,7 @@ def test_without_a_run_no_process_is_started(script):
     done = script(f"""
         import autotrack
         autotrack.enable(store="{DOWN}")
-        assert autotrack.api.session_in_use().forwarder._process is None
+        assert autotrack.api.session_in_use().forwarders[0]._process is None
     """)
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -129,7 +129,7 @@ def test_offline_records_and_starts_no_process(script, tmp_path: Path):
         autotrack.enable(store="{DOWN}", mode="offline")
         with autotrack.start_run("one"):
             pass
-        assert autotrack.api.session_in_use().forwarder is None
+        assert autotrack.api.session_in_use().forwarders == []
     """)
     assert autotrack.get_run("one", store=tmp_path / ".autotrack").status == "finished"
 
@@ -145,5 +145,5 @@ def test_reading_shows_what_was_recorded_here(script):
         import os, signal
         from autotrack.backends.housekeeping import housekeeper
         assert housekeeper.wait_idle(60)
-        os.kill(autotrack.api.session_in_use().forwarder._process.pid, signal.SIGKILL)
+        os.kill(autotrack.api.session_in_use().forwarders[0]._process.pid, signal.SIGKILL)
     """)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
@@ -45,6 +45,7 @@ __all__ = [
     "RunSource",
     "RunWriter",
     "StoredFile",
+    "StoredJournal",
     "by_time",
     "new_run_id",
     "safe_path",
@@ -57,6 +58,13 @@ class StoredFile(NamedTuple):
     path: str
     size: int
     sha256: str
+
+
+class StoredJournal(NamedTuple):
+    """A writer's journal as it was written: bytes that are there now, and what opens it."""
+
+    size: int
+    open: Callable[[], BinaryIO]
 
 
 class Entry(NamedTuple):
@@ -188,6 +196,14 @@ class RunSource(Protocol):
             FileNotFoundError: It is not there.
         """
         ...
+
+    def journals(self, run_id: str) -> dict[str, StoredJournal]:
+        """The journal of each writer, byte for byte; none where the store does not keep them so, or not yet."""
+        return {}
+
+    def files(self, run_id: str) -> dict[str, int]:
+        """Bytes of the stored files by path, with those that no record names; none where they cannot be listed."""
+        return {}
 
     # What follows changes what others wrote. A store that cannot be changed leaves it as it is here.
 

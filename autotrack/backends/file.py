@@ -44,8 +44,9 @@ class FileBackend:
         self._lost_runs: set[str] = set()
         _backends.add(self)
 
-    def open_run(self, run_id: str, begin: Begin) -> FileRunWriter:
-        """Start a run; see the contract."""
+    def open_run(self, run_id: str, begin: Begin, start: float | None = None) -> FileRunWriter:
+        """Start a run; see the contract. ``start``, Unix time in seconds, for one that began long ago: its records'
+        times are relative to that."""
         folder = self.root / "runs" / run_id
         try:
             self._prepare()
@@ -57,7 +58,7 @@ class FileBackend:
             self.failed(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), 0, run_id)
         except OSError as error:
             self.failed(error, 0, run_id)
-        writer = FileRunWriter(self, run_id, self._file_mode)
+        writer = FileRunWriter(self, run_id, self._file_mode, start=start)
         writer.begin(begin)
         return writer
 

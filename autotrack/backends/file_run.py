@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from autotrack.backends.base import StoredFile, safe_path
 from autotrack.backends.journal import JournalWriter
@@ -19,7 +20,7 @@ from autotrack.records import Begin, Record, encode, encode_all
 if TYPE_CHECKING:
     from autotrack.backends.file import FileBackend
 
-__all__ = ["LOW_DISK", "FileRunWriter", "copy_file"]
+__all__ = ["LOW_DISK", "FileRunWriter", "copy_file", "make_parents"]
 
 LOW_DISK = 1_000_000_000
 """Bytes of free disk below which only records are written, no files."""
@@ -28,13 +29,15 @@ LOW_DISK = 1_000_000_000
 class FileRunWriter:
     """The files of one run, as written by this process."""
 
-    def __init__(self, backend: FileBackend, run_id: str, file_mode: int, joined: bool = False) -> None:
+    def __init__(
+        self, backend: FileBackend, run_id: str, file_mode: int, joined: bool = False, start: float | None = None
+    ) -> None:
         self.run_id = run_id
         self.dropped = 0
         self.folder = backend.root / "runs" / run_id
         self._backend = backend
         self._mode = file_mode
-        self._journal = JournalWriter(self.folder / "journal", run_id, file_mode)
+        self._journal = JournalWriter(self.folder / "journal", run_id, file_mode, start)
         self.start = self._journal.start
         self.elapsed = self._journal.elapsed
         self._ended = joined
@@ -104,14 +107,14 @@ class FileRunWriter:
         self.dropped += records
         self._backend.failed(error, records, self.run_id)
 
-    def put_file(self, path: PurePosixPath, source: bytes | os.PathLike[str]) -> StoredFile | None:
-        """Store a file; see the contract."""
+    def put_file(self, path: PurePosixPath, source: bytes | os.PathLike[str] | BinaryIO) -> StoredFile | None:
+        """Store a file, also one that is open; see the contract."""
         path = safe_path(path)
         target = self.folder / path
         try:
             if _free(self.folder) < LOW_DISK:
                 raise OSError(errno.ENOSPC, "no room for files, only for records")
-            _make_parents(self.folder, target.parent, self._backend)
+            make_parents(self.folder, target.parent, self._backend)
             temporary = target.parent / f".{os.urandom(6).hex()}.tmp"
             try:
                 known = self._backend.contents.link(source, temporary) if isinstance(source, bytes) else None
@@ -122,7 +125,7 @@ class FileRunWriter:
             finally:
                 temporary.unlink(missing_ok=True)  # also there where both were links to one file
         except OSError as error:
-            if not isinstance(source, bytes) and error.filename == os.fspath(source):
+            if isinstance(source, os.PathLike) and error.filename == os.fspath(source):
                 raise  # what the user named is not there
             self._backend.failed(error, 0, self.run_id)
             return None
@@ -151,7 +154,7 @@ class FileRunWriter:
         self._backend.working(self)
 
 
-def _make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
+def make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
     """Make the folders between ``top`` and ``folder``, following no links out of it."""
     missing = []
     while folder != top and not folder.is_dir():
@@ -172,19 +175,18 @@ def _free(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def copy_file(source: bytes | os.PathLike[str], target: Path, mode: int) -> tuple[int, str]:
+def copy_file(source: bytes | os.PathLike[str] | BinaryIO, target: Path, mode: int) -> tuple[int, str]:
     """Write ``source`` to a new file; (size, sha256)."""
     import hashlib  # noqa: PLC0415  enable() does not need it
 
-    digest = hashlib.sha256()
-    size = 0
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
         if mode & 0o060:
             os.fchmod(out.fileno(), mode)
         if isinstance(source, bytes):
             out.write(source)
             return len(source), hashlib.sha256(source).hexdigest()
-        with open(source, "rb") as file:
+        digest, size = hashlib.sha256(), 0
+        with open(source, "rb") if isinstance(source, os.PathLike) else contextlib.nullcontext(source) as file:
             while block := file.read(1 << 20):
                 out.write(block)
                 digest.update(block)

@@ -6,15 +6,17 @@ import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autotrack.backends import file_experiments, trash
-from autotrack.backends.base import RunLog, RunSource, safe_path
+from autotrack.backends.base import RunLog, RunSource, StoredJournal, safe_path
 from autotrack.backends.edits import append_edit, is_folder, last_edit
-from autotrack.backends.journal_folder import open_plain_file, read_folder
+from autotrack.backends.journal_folder import journals_in, open_plain_file, read_folder
 from autotrack.backends.liveness import is_alive
+from autotrack.backends.stored_files import TEMPORARY, files_below
 from autotrack.errors import ArtifactPathError, RunNotFound, StoreError, StoreVersionError
 from autotrack.records import FORMAT_VERSION, Record, Removed, Restored
 
@@ -124,6 +126,22 @@ class FileSource(RunSource):
         if not target.parent.resolve().is_relative_to(folder):
             raise ArtifactPathError(f"{path!r} leads out of the run's folder")
         return target
+
+    def journals(self, run_id: str) -> dict[str, StoredJournal]:
+        """The journal of each writer; see the contract."""
+        return journals_in(self._runs / run_id / "journal")
+
+    def files(self, run_id: str) -> dict[str, int]:
+        """Bytes of the stored files; see the contract."""
+        folder, found = self._runs / run_id, {}
+        for path in files_below(folder):
+            try:
+                about = path.lstat()
+            except OSError:  # gone meanwhile
+                continue
+            if stat.S_ISREG(about.st_mode) and not TEMPORARY.fullmatch(path.name):
+                found[path.relative_to(folder).as_posix()] = about.st_size
+        return found
 
     def edit(self, run_id: str, records: Sequence[Record]) -> None:
         """Add records; see the contract."""

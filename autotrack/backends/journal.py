@@ -11,10 +11,10 @@ import zlib
 from collections import OrderedDict
 from pathlib import Path
 
-from autotrack.backends.base import Entry
+from autotrack.backends.base import Entry, RunLog
 from autotrack.records import FORMAT_VERSION, Head, Record, Seal, decode, encode
 
-__all__ = ["FARTHEST", "SEAL_EVERY", "JournalWriter", "block_intact", "read_journal", "run_start"]
+__all__ = ["FARTHEST", "SEAL_EVERY", "JournalWriter", "add_journal", "block_intact", "read_journal", "run_start"]
 
 SEAL_EVERY = 64 * 1024
 """Bytes between two seals."""
@@ -39,10 +39,10 @@ class JournalWriter:
     another one: a torn line is never written on to, and a seal never covers what may not be there.
     """
 
-    def __init__(self, folder: Path, run_id: str, file_mode: int = 0o600) -> None:
+    def __init__(self, folder: Path, run_id: str, file_mode: int = 0o600, start: float | None = None) -> None:
         self.folder = folder
         self.run_id = run_id
-        self.start = time.time()
+        self.start = time.time() if start is None else start
         self._zero = time.monotonic_ns()
         self._mode = file_mode
         _all.add(self)
@@ -161,7 +161,7 @@ class JournalWriter:
                 v=FORMAT_VERSION,
                 run=self.run_id,
                 writer=writer,
-                start=int(self.start * 1e6),
+                start=round(self.start * 1e6),
                 t=self.elapsed(),
                 host=os.uname().nodename,
                 pid=os.getpid(),
@@ -334,6 +334,14 @@ def read_journal(name: str, data: bytes, run_id: str) -> tuple[list[Entry], list
         reading.take(data, number, offset, line)
         offset += len(line) + 1
     return reading.entries, reading.damage, reading.unknown
+
+
+def add_journal(log: RunLog, name: str, data: bytes) -> None:
+    """Add what one file's content holds to the log of its run. ``by_time`` sorts the entries when all are there."""
+    entries, damage, unknown = read_journal(name, data, log.run_id)
+    log.entries += entries
+    log.damage += damage
+    log.unknown += unknown
 
 
 def _readable_version(line: bytes, data: bytes, reading: _Reading) -> bool:

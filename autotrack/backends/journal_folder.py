@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from autotrack.backends.base import RunLog, by_time
-from autotrack.backends.journal import read_journal
+from autotrack.backends.base import RunLog, StoredJournal, by_time
+from autotrack.backends.journal import add_journal
 
-__all__ = ["open_plain_file", "read_folder"]
+__all__ = ["journals_in", "open_plain_file", "read_folder"]
+
+_NAME = re.compile(r"([0-9a-f]{16})\.jsonl")
 
 
 def read_folder(folder: Path, log: RunLog) -> None:
@@ -29,11 +33,22 @@ def read_folder(folder: Path, log: RunLog) -> None:
             except OSError as error:
                 log.damage.append(f"{name}: {error.strerror}")
                 continue
-            entries, damage, unknown = read_journal(name, data, log.run_id)
-            log.entries += entries
-            log.damage += damage
-            log.unknown += unknown
+            add_journal(log, name, data)
     log.entries = by_time(log.entries)
+
+
+def journals_in(folder: Path) -> dict[str, StoredJournal]:
+    """The journal of each writer in ``folder``; none where there is no such folder."""
+    found = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = _NAME.fullmatch(entry.name)
+                if name is not None and entry.is_file(follow_symlinks=False):
+                    found[name[1]] = StoredJournal(entry.stat().st_size, partial(open_plain_file, folder / entry.name))
+    except OSError:  # it was removed meanwhile
+        pass
+    return found
 
 
 def open_plain_file(path: Path) -> BinaryIO:

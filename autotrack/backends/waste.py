@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autotrack.backends import trash
 from autotrack.backends.base import RunLog
 from autotrack.backends.edits import is_folder
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import Query
-from autotrack.records import Artifact, Model, Params
+from autotrack.backends.stored_files import BESIDE, TEMPORARY, files_below, named_files
 
 __all__ = ["LEFT_ALONE", "Waste", "find_waste", "size_of"]
 
 LEFT_ALONE = 24 * 3600.0
 """Seconds that a file must not have been touched before it counts as left behind by somebody who died."""
-
-_TEMPORARY = re.compile(r"\.[0-9a-f]{12,16}\.tmp|\.probe-[0-9a-f]{8}")
-_BESIDE = ("requirements.txt", "input_example.json")  # lie beside a model and have no record
 
 
 class Waste(NamedTuple):
@@ -75,12 +71,12 @@ def _temporaries(root: Path, top: Path) -> Iterator[Waste]:
         return
     for parent, folders, files in os.walk(top):
         for name in [*folders, *files]:
-            if _TEMPORARY.fullmatch(name):
+            if TEMPORARY.fullmatch(name):
                 path = Path(parent, name)
                 waste = _waste("temporary file", root, path, _deleting(path))
                 if waste.age >= LEFT_ALONE:
                     yield waste
-        folders[:] = [name for name in folders if not _TEMPORARY.fullmatch(name)]
+        folders[:] = [name for name in folders if not TEMPORARY.fullmatch(name)]
 
 
 def _in_run(source: FileSource, run_id: str) -> Iterator[Waste]:
@@ -92,50 +88,22 @@ def _in_run(source: FileSource, run_id: str) -> Iterator[Waste]:
         return
     if not log.entries:
         waste = _waste("empty run", source.root, folder, _dropping(folder))
-        if waste.age >= LEFT_ALONE and not _files(folder):
+        if waste.age >= LEFT_ALONE and not files_below(folder):
             yield waste
     elif not log.damage and not log.unknown:  # else a record that names the file may be what cannot be read
         named = _named(log)
-        for path in _files(folder):
+        for path in files_below(folder):
             below = path.relative_to(folder)
             kinds = {below.parts[0], below.parts[2] if below.parts[0] == "children" and len(below.parts) > 2 else ""}
-            if kinds & {"artifacts", "models"} and str(below) not in named and path.name not in _BESIDE:
+            if kinds & {"artifacts", "models"} and str(below) not in named and path.name not in BESIDE:
                 waste = _waste("file without a record", source.root, path, _deleting(path))
-                if waste.age >= LEFT_ALONE and not _TEMPORARY.fullmatch(path.name):
+                if waste.age >= LEFT_ALONE and not TEMPORARY.fullmatch(path.name):
                     yield waste
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files of a run but its journals and ``alive``; links are not followed."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        if Path(parent) == folder:
-            folders[:] = [name for name in folders if name != "journal"]
-            files = [name for name in files if name != "alive"]
-        found += [Path(parent, name) for name in files]
-    return found
 
 
 def _named(log: RunLog) -> set[str]:
     """Paths of the files that a run's records name."""
-    named = set()
-    for entry in log.entries:
-        if isinstance(entry.record, (Artifact, Model)):
-            named.add(entry.record.path)
-        elif isinstance(entry.record, Params):
-            named.update(_cut_files(entry.record.p))
-    return named
-
-
-def _cut_files(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("file"), str):
-            yield value["file"]
-        for item in value.values():
-            yield from _cut_files(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _cut_files(item)
+    return {path for entry in log.entries for path in named_files(entry.record)}
 
 
 def size_of(path: Path) -> int:

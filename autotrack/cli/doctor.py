@@ -136,7 +136,7 @@ def _git(store: Path) -> Finding:
 def doctor(store: str | None, to_json: bool) -> None:
     """Look at the store, the file system, the clock, git and the plugins. Exit code 1 where something is wrong."""
     given = store or config.resolve().store
-    findings = examine(config.find_store("" if config.is_remote(given) else given))
+    findings = examine(config.find_store(config.split_store(given)[0]))
     if to_json:
         emit([finding._asdict() for finding in findings])
     else:

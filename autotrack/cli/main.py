@@ -18,6 +18,7 @@ from autotrack.cli.edit import edit
 from autotrack.cli.experiments import experiments
 from autotrack.cli.export import export
 from autotrack.cli.gc import gc
+from autotrack.cli.import_runs import import_command
 from autotrack.cli.init import init
 from autotrack.cli.ls import ls
 from autotrack.cli.models import models
@@ -41,7 +42,7 @@ def group() -> None:
 
 for _command in (
     run, ls, show, diff, best, watch, export, edit, experiments, rm, restore, gc, du, verify, models, init,
-    plugins_command, doctor, demo, sync_command,
+    plugins_command, doctor, demo, sync_command, import_command,
 ):  # fmt: skip
     group.add_command(_command)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import autotrack
-from autotrack.remote import Offer, Remote, RunSource
+from autotrack.remote import ForeignRun, Offer, Remote, RunSource
 
 __all__ = ["autotrack_remotes"]
 
@@ -20,8 +23,18 @@ def _source(uri: str) -> RunSource:
     return MlflowSource(uri)
 
 
+def _foreign(place: str) -> Iterator[list[ForeignRun]]:
+    if "://" in place:
+        from autotrack_mlflow.foreign import foreign_runs  # noqa: PLC0415
+
+        return foreign_runs(place)
+    from autotrack_mlflow.mlruns import runs_in  # noqa: PLC0415
+
+    return runs_in(Path(place).expanduser())
+
+
 @autotrack.hookimpl
 def autotrack_remotes() -> list[Offer]:
     """Offer the MLflow tracking server."""
     schemes = ("http", "https", "mlflow+http", "mlflow+https")
-    return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect, _source)]
+    return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect, _source, _foreign)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from autotrack.errors import RemoteError
@@ -11,12 +12,14 @@ from autotrack_mlflow.answers import Done, Experiment, ExperimentId, Found, Run,
 from autotrack_mlflow.client import Client, Rejected
 from autotrack_mlflow.mapping import OWN
 
-__all__ = ["CURSOR", "ID", "JOURNAL", "RUN", "Copies", "Copy", "Experiments", "numbers"]
+__all__ = ["CURSOR", "ID", "JOURNAL", "REMOVED", "RUN", "Copies", "Copy", "Experiments", "numbers"]
 
 ID = f"{OWN}id"
 RUN = f"{OWN}run"
 CURSOR = f"{OWN}cursor."
 JOURNAL = f"{OWN}journal."
+REMOVED = f"{OWN}removed"
+"""Tag of a run that was deleted because ours was: it is not, when it was somebody there."""
 
 
 class Experiments:
@@ -67,6 +70,7 @@ class Copy:
         artifacts: Where its artifacts are, as the server says.
         status: Its status.
         deleted: Whether it was deleted, by us or by somebody there.
+        by_us: Whether it was by us, the last time.
         cursors: Last line of each writer that it has.
         journals: Bytes of each writer's journal that are kept there.
     """
@@ -75,6 +79,7 @@ class Copy:
     artifacts: str
     status: str
     deleted: bool = False
+    by_us: bool = False
     cursors: dict[str, int] = field(default_factory=dict)
     journals: dict[str, int] = field(default_factory=dict)
 
@@ -84,7 +89,7 @@ class Copy:
         tags = run.tags()
         return cls(
             run.info.run_id, run.info.artifact_uri, run.info.status, run.info.lifecycle_stage != "active",
-            numbers(tags, CURSOR), numbers(tags, JOURNAL),
+            REMOVED in tags, numbers(tags, CURSOR), numbers(tags, JOURNAL),
         )  # fmt: skip
 
 
@@ -140,21 +145,45 @@ class Copies:
         self._copies[child] = self._one(runs)
         return self._copies[child]
 
-    def delete(self, child: str) -> None:
-        """Delete the copy of a child run; of the run itself (``""``) all of them."""
-        for name, copy in self._copies.items():
-            if not copy.deleted and child in ("", name):
-                self._client.post("mlflow/runs/delete", {"run_id": copy.id}, Done)
-                copy.deleted = True
-        self._copies.setdefault(child, Copy("", "", "", deleted=True))  # it need not be made
+    def delete(self, child: str) -> bool:
+        """Delete the copy of a child run; of the run itself (``""``) all of them. False where there is none."""
+        found = [copy for name, copy in self._copies.items() if child in ("", name) and not copy.deleted]
+        for copy in found:
+            tag = {"run_id": copy.id, "key": REMOVED, "value": "true"}  # first: a deleted run takes none
+            self._client.post("mlflow/runs/set-tag", tag, Done)
+            self._change("delete", copy)
+            copy.by_us = True
+        return bool(found)
+
+    def restore(self, child: str) -> bool:
+        """Bring back what ``delete`` deleted; False where that is nothing."""
+        found = [copy for name, copy in self._copies.items() if child in ("", name) and copy.by_us]
+        for copy in found:
+            if copy.deleted:
+                self._change("restore", copy)
+            with suppress(Rejected):  # another process was first
+                self._client.post("mlflow/runs/delete-tag", {"run_id": copy.id, "key": REMOVED}, Done)
+            copy.by_us = False
+        return bool(found)
+
+    def _change(self, what: str, copy: Copy) -> None:
+        """``delete`` or ``restore`` a run, once: where the answer is lost, and it is asked again, it is refused."""
+        try:
+            self._client.post(f"mlflow/runs/{what}", {"run_id": copy.id}, Done)
+        except Rejected:
+            run = self._client.get("mlflow/runs/get", {"run_id": copy.id}, RunAnswer).run
+            if (run.info.lifecycle_stage == "deleted") != (what == "delete"):
+                raise
+        copy.deleted = what == "delete"
 
     def _one(self, runs: list[Run]) -> Copy:
         """Of several copies of one run the one that counts; the others are deleted."""
-        active = [run for run in runs if run.info.lifecycle_stage == "active"]
-        first, *others = sorted(active or runs[:1], key=lambda run: run.info.run_id)
-        for other in others:
+        active = sorted([run for run in runs if run.info.lifecycle_stage == "active"], key=lambda run: run.info.run_id)
+        for other in active[1:]:
             self._client.post("mlflow/runs/delete", {"run_id": other.info.run_id}, Done)
-        return Copy.of(first)
+        if active:
+            return Copy.of(active[0])
+        return min(map(Copy.of, runs), key=lambda copy: (not copy.by_us, copy.id))
 
     def _search(self, tag: str, value: str, view: str = "ACTIVE_ONLY") -> dict[str, list[Run]]:
         """Runs with a tag, by the id that they are copies of."""

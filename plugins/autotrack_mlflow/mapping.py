@@ -18,12 +18,10 @@ from autotrack.records import (
     Params,
     Points,
     Record,
-    Removed,
-    Restored,
     Resumed,
     Tags,
 )
-from autotrack.remote import Entry
+from autotrack.remote import Entry, named_files
 from autotrack_mlflow import names
 
 __all__ = ["OWN", "Changes", "changes"]
@@ -48,7 +46,6 @@ class Changes:
         files: Stored files: path below the run's folder, path among MLflow's artifacts.
         texts: Artifacts made of long values: path among MLflow's artifacts, content.
         status: New status and, where it has ended, the end in milliseconds.
-        removed: Whether it was deleted.
     """
 
     begin: tuple[Begin, int] | None = None
@@ -60,7 +57,6 @@ class Changes:
     files: dict[str, str] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     status: tuple[str, int | None] | None = None
-    removed: bool = False
 
     def tag(self, name: str, value: str) -> None:
         """Set a tag; a long value is cut, and is whole among the artifacts."""
@@ -106,6 +102,8 @@ def _params(run: Changes, now: int, record: Params) -> None:
         if len(text) > names.VALUE_LENGTH:
             run.texts[f"autotrack/params/{names.key(name)}.txt"] = text.encode()
         run.params.append((names.key(name), names.shortened(text, names.VALUE_LENGTH)))
+    for path in named_files(record):  # texts that were too long for the journal
+        run.files[path] = "autotrack/" + path.removeprefix(f"children/{record.c}/")
 
 
 def _metrics(run: Changes, now: int, record: Metrics) -> None:
@@ -145,14 +143,6 @@ def _end(run: Changes, now: int, record: End) -> None:
 def _resumed(run: Changes, now: int, record: Resumed) -> None:
     run.status = "RUNNING", None
     run.tag(f"{OWN}status", "running")
-
-
-def _removed(run: Changes, now: int, record: Removed) -> None:
-    run.removed = True
-
-
-def _restored(run: Changes, now: int, record: Restored) -> None:
-    run.removed = False
 
 
 def _artifact(run: Changes, now: int, record: Artifact) -> None:
@@ -213,6 +203,5 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 _HANDLERS: dict[type[Record], Callable[[Changes, int, Any], None]] = {
     Begin: _begin, Change: _change, Params: _params, Metrics: _metrics, Points: _points, Tags: _tags, Facts: _facts,
-    Artifact: _artifact, Model: _model, End: _end, Resumed: _resumed, Removed: _removed,
-    Restored: _restored,
+    Artifact: _artifact, Model: _model, End: _end, Resumed: _resumed,
 }  # fmt: skip

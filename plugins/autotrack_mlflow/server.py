@@ -59,9 +59,13 @@ class MlflowRun:
 
     @property
     def removed(self) -> bool:
-        """Whether it was deleted, here or there."""
+        """Whether somebody deleted it there."""
         top = self._copies.get("")
-        return top is not None and top.deleted
+        return top is not None and top.deleted and not top.by_us
+
+    def _takes_any(self) -> bool:
+        top = self._copies.get("")
+        return top is None or not top.deleted
 
     @property
     def journals(self) -> Mapping[str, int]:
@@ -77,17 +81,12 @@ class MlflowRun:
     def write(self, writer: str, entries: Sequence[Entry]) -> None:
         """Take the next records of one writer; see the contract."""
         new = [entry for entry in entries if self.missing(entry)]
-        if not new or self.removed:
+        if not new or not self._takes_any():
             return
         last = {entry.record.c: entry.line for entry in new}
-        found = changes(new)
-        for child, change in found.items():
-            if change.removed:
-                self._copies.delete(child)
-            elif child in last or self._copies.get(child) is None:
+        for child, change in changes(new).items():
+            if child in last or self._copies.get(child) is None:
                 self._apply(child, change, writer, last.get(child, 0))
-            if self.removed:
-                return
 
     def _apply(self, child: str, change: Changes, writer: str, line: int) -> None:
         copy = self._copies.get(child) or self._make(child, change)
@@ -176,10 +175,18 @@ class MlflowRun:
     def _post(self, what: str, content: dict[str, Any]) -> None:
         self._client.post(f"mlflow/runs/{what}", {"run_id": self._active.id, **content}, Done)
 
+    def remove(self, child: str) -> bool:
+        """Delete copies; see the contract."""
+        return self._copies.delete(child)
+
+    def restore(self, child: str) -> bool:
+        """Bring copies back; see the contract."""
+        return self._copies.restore(child)
+
     def keep_journal(self, writer: str, journal: BinaryIO, size: int) -> None:
         """Keep a journal, compressed, as an artifact; see the contract."""
         top = self._copies.get("")
-        if top is None or self.removed:
+        if top is None or top.deleted:
             return
         self._active = top
         whole = size

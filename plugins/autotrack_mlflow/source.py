@@ -8,11 +8,12 @@ import tempfile
 import urllib.parse
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 from autotrack.errors import RemoteError, RunNotFound
 from autotrack.records import Begin, End, Metrics, Params, Record, Tags, number_to_json
-from autotrack.remote import Entry, RunLog, RunSource, by_time, read_journal, safe_path
+from autotrack.remote import Entry, RunLog, RunSource, StoredJournal, add_journal, by_time, safe_path
 from autotrack_mlflow.answers import Experiments, Found, History, Run
 from autotrack_mlflow.artifacts import PROXY, folder_of
 from autotrack_mlflow.client import Client, Rejected
@@ -21,6 +22,7 @@ from autotrack_mlflow.mapping import OWN, STATUS
 
 __all__ = ["MlflowSource"]
 
+_WRITER = re.compile(r"[0-9a-f]{16}")
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 
 JOURNAL_LIMIT = 512 << 20
@@ -58,8 +60,12 @@ class MlflowSource(RunSource):
         top = copies[""]
         log = RunLog(run_id)
         log.alive = top.info.status == "RUNNING" or None  # as far as the server knows
-        for writer, size in sorted(numbers(top.tags(), JOURNAL).items()):
-            self._read_journal(log, top, writer, size)
+        for writer, journal in sorted(self.journals(run_id).items()):
+            try:
+                with journal.open() as file:
+                    add_journal(log, f"{writer}.jsonl", file.read())
+            except OSError as error:
+                log.damage.append(f"{writer}.jsonl: {error}")
         if not any(isinstance(entry.record, Begin) for entry in log.entries):
             for child, run in copies.items():
                 log.entries += self._entries(child, run)
@@ -74,7 +80,8 @@ class MlflowSource(RunSource):
             child, parts = parts[1], parts[2:]
         if child not in copies:
             raise FileNotFoundError(path)
-        return self._fetch(copies[child], "/".join(parts[1:] if parts[0] == "artifacts" else parts))
+        parts = ("autotrack", *parts) if parts[0] == "params" else parts[parts[0] == "artifacts" :]
+        return self._fetch(copies[child], "/".join(parts))
 
     def _copies(self, run_id: str) -> dict[str, Run]:
         if self._runs is None:
@@ -99,18 +106,38 @@ class MlflowSource(RunSource):
         pages = self._client.pages("mlflow/experiments/search", {"max_results": 1000}, Experiments)
         return {one.experiment_id: one.name for page in pages for one in page.experiments}
 
-    def _read_journal(self, log: RunLog, top: Run, writer: str, size: int) -> None:
-        name = f"{writer}.jsonl"
+    def journals(self, run_id: str) -> dict[str, StoredJournal]:
+        """The journals that were uploaded; see the contract."""
+        top = self._copies(run_id)[""]
+        return {
+            writer: StoredJournal(size, partial(self._open_journal, top, writer, size))
+            for writer, size in numbers(top.tags(), JOURNAL).items()
+            if _WRITER.fullmatch(writer) and size <= JOURNAL_LIMIT
+        }
+
+    def _open_journal(self, top: Run, writer: str, size: int) -> BinaryIO:
+        """A journal, unpacked; at most ``size`` bytes of it.
+
+        Raises:
+            OSError: It is not there, or spoilt.
+        """
+        file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
         try:
-            with self._fetch(top, f"autotrack/journal/{name}.gz") as packed, gzip.GzipFile(fileobj=packed) as file:
-                data = file.read(min(size, JOURNAL_LIMIT))
-        except (OSError, EOFError, zlib.error) as error:
-            log.damage.append(f"{name}: {error}")
-            return
-        entries, damage, unknown = read_journal(name, data, log.run_id)
-        log.entries += entries
-        log.damage += damage
-        log.unknown += unknown
+            with (
+                self._fetch(top, f"autotrack/journal/{writer}.jsonl.gz") as packed,
+                gzip.GzipFile(fileobj=packed) as data,
+            ):
+                while size > 0 and (block := data.read(min(size, 1 << 20))):
+                    file.write(block)
+                    size -= len(block)
+        except (EOFError, zlib.error) as error:
+            file.close()
+            raise OSError(str(error)) from None
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        return file
 
     def _fetch(self, run: Run, path: str) -> BinaryIO:
         folder = folder_of(run.info.artifact_uri)

@@ -28,7 +28,7 @@ TRAIN = """
     run = autotrack.start_run("training")
     from autotrack.backends.housekeeping import housekeeper
     assert housekeeper.wait_idle(60)
-    print(autotrack.api.session_in_use().forwarder._process.pid, flush=True)
+    print(autotrack.api.session_in_use().forwarders[0]._process.pid, flush=True)
     run.log_params({"lr": 0.1})
     for step in range(count):
         run.log_metrics({"loss": step / 4}, step=step)
