@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ def _at_exit() -> None:
 
 
 def enable(
-    store: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     experiment: str | None = None,
     integrations: list[str] | None = None,
     mode: Literal["on", "offline", "off"] | None = None,
@@ -82,8 +82,8 @@ def enable(
     of pyproject.toml, or are the defaults. A second call changes the settings and nothing else.
 
     Args:
-        store: Folder (or URI) of the store. Default: the nearest ``.autotrack`` upward, else a new one at the
-            git root, else in the working folder.
+        store: Folder of the store. Default: the nearest ``.autotrack`` upward, else a new one at the git root, else
+            in the working folder. URI of a server: the runs are copied there from that folder. Or a list of both.
         experiment: Name of the experiment. Default: the entry script's name.
         integrations: Names of the integrations to use. Default: all that are installed.
         mode: ``offline`` copies nothing to a server, ``off`` makes every call of autotrack do nothing.

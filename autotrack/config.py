@@ -118,7 +118,10 @@ def _checked(name: str, value: Any, source: str) -> Any:
     if name == "max_children":
         return _count(name, value, source)
     if name == "store" and isinstance(value, (list, tuple)) and value:
-        value = ",".join(str(_checked(name, one, source)) for one in sorted(value, key=lambda one: is_remote(str(one))))
+        parts = sorted((_checked(name, one, source) for one in value), key=is_remote)  # the folder comes first
+        if len(parts) > 1 and not is_remote(parts[1]):
+            raise ConfigError(f"store in {source} has one folder at most, beside servers, not {value!r}")
+        return ",".join(parts)
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigError(f"{name} in {source} must be text, not {type(value).__name__}")
     return os.fspath(value)
@@ -248,19 +251,19 @@ _NEXT = re.compile(r",(?=\s*[A-Za-z][A-Za-z0-9+.-]*://)")
 
 
 def split_store(store: str) -> tuple[str, list[str]]:
-    """(folder, servers) of a store: ``FOLDER,http://A,http://B``. The folder may be missing, and has no comma before
-    a URI in its name.
+    """(folder, servers) of a store: ``FOLDER,http://A,http://B``; either may be missing.
 
     Raises:
-        ConfigError: There are several folders.
+        ConfigError: It names several folders, or one that does not come first.
     """
-    parts = [part.strip() for part in _NEXT.split(store)]
-    folders = [part for part in parts if part and not is_remote(part)]
-    if len(folders) > 1:
+    first, *others = (part.strip() for part in _NEXT.split(store))
+    folder, servers = ("", [first, *others]) if is_remote(first) else (first, others)
+    if any("," in server or not is_remote(server) for server in servers):
         raise ConfigError(
-            f"runs are recorded in one folder, not in several as in {store!r}; `autotrack sync --to DIR` copies them"
+            f"a store is one folder, then servers: FOLDER,http://HOST:PORT; not {store!r}. `autotrack sync --to DIR` "
+            "copies runs to another folder"
         )
-    return "".join(folders), [part for part in parts if is_remote(part)]
+    return folder, servers
 
 
 def _is_safe(path: Path) -> bool:

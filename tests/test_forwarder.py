@@ -87,7 +87,7 @@ def test_the_forwarder_is_on_its_own_and_goes_on_when_the_training_is_gone(left,
         time.sleep(0.02)
     (file,) = log.iterdir()
     assert "cannot be reached" in file.read_text()
-    assert re.fullmatch(r"forward-[0-9a-f]{12}\.log", file.name)
+    assert re.fullmatch(r"forward-[0-9a-f]{12}-[0-9a-f]{8}\.log", file.name)
     assert file.stat().st_mode & 0o777 == 0o600
     assert os.getpgid(pid) == os.getsid(pid) == pid
     if Path("/proc/self/fd").is_dir():
@@ -123,15 +123,30 @@ def test_without_a_run_no_process_is_started(script):
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_offline_records_and_starts_no_process(script, tmp_path: Path):
-    script(f"""
+@pytest.mark.parametrize("mode", ["on", "offline", "off"])
+def test_the_environment_says_what_is_done(mode: str, script, tmp_path: Path):
+    """On: recorded and copied; offline: recorded; off: nothing at all."""
+    done = script(
+        """
         import autotrack
-        autotrack.enable(store="{DOWN}", mode="offline")
-        with autotrack.start_run("one"):
-            pass
-        assert autotrack.api.session_in_use().forwarders == []
-    """)
-    assert autotrack.get_run("one", store=tmp_path / ".autotrack").status == "finished"
+        autotrack.enable()
+        with autotrack.start_run("one") as run:
+            run.log_metrics({"loss": 1.0})
+        forwarders = autotrack.api.session_in_use().forwarders
+        print(len(forwarders))
+        if forwarders:
+            import os, signal
+            from autotrack.backends.housekeeping import housekeeper
+            assert housekeeper.wait_idle(60)
+            os.kill(forwarders[0]._process.pid, signal.SIGKILL)
+        """,
+        env={"AUTOTRACK_STORE": DOWN, "AUTOTRACK_MODE": mode},
+    )
+    assert done.stdout == ("1\n" if mode == "on" else "0\n")
+    if mode == "off":
+        assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+    else:
+        assert autotrack.get_run("one", store=tmp_path / ".autotrack").status == "finished"
 
 
 def test_reading_shows_what_was_recorded_here(script):
@@ -147,3 +162,42 @@ def test_reading_shows_what_was_recorded_here(script):
         assert housekeeper.wait_idle(60)
         os.kill(autotrack.api.session_in_use().forwarders[0]._process.pid, signal.SIGKILL)
     """)
+
+
+def test_several_servers_have_a_forwarder_each(script, tmp_path: Path):
+    done = script(
+        """
+        import autotrack
+        with autotrack.start_run("one"):
+            pass
+        from autotrack.backends.housekeeping import housekeeper
+        assert housekeeper.wait_idle(60)
+        print(*[forwarder._process.pid for forwarder in autotrack.api.session_in_use().forwarders])
+        """,
+        env={"AUTOTRACK_STORE": f"{tmp_path}/runs,{DOWN},{DOWN}0/prefix", "AUTOTRACK_EXIT_WAIT": "0"},
+    )
+    pids = [int(pid) for pid in done.stdout.split()]
+    try:
+        assert len(pids) == 2
+        assert [line.split(" are on ")[1].split()[0] for line in done.stderr.splitlines()] == [DOWN, f"{DOWN}0/prefix"]
+        assert autotrack.get_run("one", store=tmp_path / "runs").status == "finished"
+        logs, deadline = tmp_path / "runs" / "log", time.monotonic() + 60
+        while len(list(logs.glob("*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(list(logs.iterdir())) == 2
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_store_is_one_folder_and_any_number_of_servers(tracked: Path, tmp_path: Path):
+    with pytest.raises(autotrack.ConfigError, match="one folder"):
+        autotrack.enable(store=[tmp_path / "a", "http://h:1", tmp_path / "b"], mode="offline")
+    for wrong in ("http://h:1,/folder", "a,http://h:1,memory://"):
+        with pytest.raises(autotrack.ConfigError, match="one folder, then servers"):
+            autotrack.enable(store=wrong, mode="offline")
+    autotrack.enable(store=["http://h:1", tmp_path / "a, b"], mode="offline")
+    with autotrack.start_run("one"):
+        pass
+    assert autotrack.get_run("one", store=tmp_path / "a, b").status == "finished"
+    assert [run.name for run in autotrack.runs()] == ["one"]

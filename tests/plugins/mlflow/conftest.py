@@ -22,21 +22,27 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SER
 """Nothing is sent anywhere, and no processes are started for work that nobody asks for."""
 
 
-def start_server(folder: Path, port: int = 0) -> tuple["subprocess.Popen[bytes]", str]:
-    """A server with its database and artifacts in ``folder``, once it answers."""
-    if not port:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def start_server(
+    folder: Path, port: int = 0, *, database: str = "", artifacts: str = "", **environment: str
+) -> tuple["subprocess.Popen[bytes]", str]:
+    """A server, once it answers; its database and artifacts are in ``folder`` unless they are given."""
+    port = port or free_port()
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1",
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", database or f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", artifacts or str(folder / "artifacts"),
     ]  # fmt: skip
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, start_new_session=True, cwd=folder,
-            env={**os.environ, **QUIET},
+            env={**os.environ, **QUIET, **environment},
         )  # fmt: skip
     address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START
     while True:
