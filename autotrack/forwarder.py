@@ -72,7 +72,7 @@ class ForwarderProcess:
             command = [str(self._root.absolute()), self.uri, self._session, run_id, str(their_more), str(their_done)]
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "autotrack.forward", *command],
+                    [sys.executable, "-P", "-m", "autotrack.forward_session", *command],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -70,6 +70,7 @@ def test_runs_are_copied_whole_and_once(here: Path, there: Path):
     assert {path.stat().st_mode & 0o777 for path in there.rglob("*") if path.is_file()} == {0o600}
 
 
+@pytest.mark.slow
 def test_a_real_training_is_equal_to_its_copy(tracked: Path, there: Path):
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
