@@ -51,6 +51,8 @@ def merge_shapes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
 
 def _tensor(data: Any) -> dict[str, Any]:
     """A tensor of torch, by its attributes."""
-    if type(data).__module__.partition(".")[0] != "torch" or not hasattr(data, "dtype") or not data.shape:
+    if type(data).__module__.partition(".")[0] != "torch" or not hasattr(data, "dtype"):
+        return {}
+    if data.is_nested or not data.shape:  # nested ones have none, or one of symbols
         return {}
     return {"shape": [None, *tuple(data.shape)[1:]], "dtype": str(data.dtype).removeprefix("torch.")}

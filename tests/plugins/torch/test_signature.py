@@ -54,6 +54,19 @@ def test_lengths_that_differ_are_left_open(tracked):
     assert stored.check(torch.zeros(1, 100, 4)) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=["strided", "jagged"])
+def test_nested_tensors_have_no_shape(tracked, layout):
+    rows = [torch.zeros(length, 4) for length in (2, 3, 4, 5)]
+    loader = DataLoader(rows, batch_size=2, collate_fn=lambda batch: torch.nested.nested_tensor(batch, layout=layout))
+    train(loader, nn.Linear(4, 1), take=lambda batch: torch.cat(batch.unbind()))
+    (stored,) = models().values()
+    assert stored.signature == {}
+    (run,) = autotrack.runs()
+    assert not run.incomplete
+    assert run.history("train/loss_epoch")[0].value is not None
+
+
 def test_batches_that_are_mappings(tracked):
     rows = [{"x": torch.zeros(4), "id": 3, "mask": torch.ones(2, dtype=torch.bool)}] * 4
     train(DataLoader(rows, batch_size=2), nn.Linear(4, 1), take=lambda batch: batch["x"])
