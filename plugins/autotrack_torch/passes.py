@@ -103,9 +103,10 @@ def _size(data: Any) -> int:
         elif isinstance(data, dict) and data:
             data = next(iter(data.values()))
         else:
-            if getattr(data, "is_nested", False):  # its shape raises
+            try:
+                shape = getattr(data, "shape", None)
+            except RuntimeError:  # a nested tensor
                 return int(data.size(0))
-            shape = getattr(data, "shape", None)
             return int(shape[0]) if shape else 1
     return 1
 
