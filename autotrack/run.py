@@ -173,7 +173,8 @@ class Run(Capturing):
         if example is not None:
             from autotrack.capture.shapes import describe_inputs  # noqa: PLC0415  seldom asked for
 
-            signature = {"inputs": describe_inputs(example)}
+            inputs = describe_inputs(example)
+            signature = {"inputs": inputs} if inputs else {}
         self._write_model(saved, name, signature, example)
 
     def child(self, name: str) -> Run:

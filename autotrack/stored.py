@@ -201,7 +201,7 @@ class StoredModel:
         if not isinstance(expected, Mapping) or not expected:
             raise ModelError(f"what {self._words} was trained on is not known: it has no signature")
         given = describe_inputs(data)
-        if not given.keys() & {"shape", "tensors"}:
+        if not given:
             raise ModelError(f"a {type(data).__name__} cannot be checked: give a frame, an array or a list of rows")
         return misfits(expected, given)
 

@@ -20,7 +20,7 @@ def describe_inputs(data: Any) -> dict[str, Any]:
     """
     found = describe_columns(data) or _tensor(data)
     if found or not isinstance(data, Mapping):
-        return found or describe_data(data) or {}
+        return found or _list(data)
     pairs = list(data.items())[:_MAX_NAMES]
     tensors = {str(name): about for name, value in pairs if (about := describe_columns(value) or _tensor(value))}
     return {"tensors": tensors} if tensors else {}
@@ -47,6 +47,14 @@ def merge_shapes(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     if pair[0] and len(pair[0]) == len(pair[1]):
         merged["shape"] = [a if a == b else None for a, b in zip(*pair, strict=True)]
     return merged
+
+
+def _list(data: Any) -> dict[str, Any]:
+    """A list of rows, as an array would have them."""
+    about = describe_data(data) or {}
+    if "shape" not in about:
+        return {}
+    return {"shape": [None, *about["shape"][1:]], **({"dtype": about["dtype"]} if "dtype" in about else {})}
 
 
 def _tensor(data: Any) -> dict[str, Any]:

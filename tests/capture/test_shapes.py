@@ -15,8 +15,9 @@ def test_inputs():
     assert describe_inputs(numpy.zeros((5, 3))) == ARRAY
     assert describe_inputs(pandas.DataFrame({"a": [1]})) == {"shape": [None, 1], "columns": ["a"], "dtypes": ["int64"]}
     assert describe_inputs({"a": numpy.zeros((5, 3)), "b": "text"}) == {"tensors": {"a": ARRAY}}
-    assert describe_inputs([[1.0, 2.0]])["shape"] == [1, 2]
-    assert "shape" not in describe_inputs(object())
+    assert describe_inputs([[1.0, 2.0]]) == {"shape": [None, 2], "dtype": "float64"}
+    assert describe_inputs([[1.0], "x"]) == {"shape": [None]}
+    assert describe_inputs(object()) == {}
     assert describe_inputs({}) == {}
 
 
