@@ -57,6 +57,9 @@ def load(folder=Path(__file__).parent):
     for name, parameter in model.named_parameters():
         if name in tensors and parameter.dtype != tensors[name].dtype:
             parameter.data = tensors[name].clone()
+    for alias, name in {aliases!r}.items():
+        (owner, _, leaf), (other, _, first) = alias.rpartition("."), name.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, getattr(model.get_submodule(other), first))
     return model.eval()
 
 

@@ -99,7 +99,7 @@ class SafetensorsFormat:
             if error is None:
                 module, error = autotrack.foreign(_build, spec, TRUSTED | set(trusted))
         if error is None and module is not None:
-            _, error = autotrack.foreign(_fill, module, tensors, description.get("missing", []))
+            _, error = autotrack.foreign(_fill, module, tensors, description.get("missing", []), aliases)
         if error is not None:
             _logger.warning("the model's state dict is given, not the module: %s", str(error)[:_MAX_TEXT])
             return tensors
@@ -227,8 +227,13 @@ def _build(spec: Any, allowed: frozenset[str] | set[str]) -> Any:
     return cls(**spec.get("arguments", {}))
 
 
-def _fill(module: Any, tensors: dict[str, Any], missing: list[str]) -> None:
+def _fill(module: Any, tensors: dict[str, Any], missing: list[str], aliases: dict[str, str]) -> None:
     module.load_state_dict(tensors, strict=not missing)
     for name, parameter in module.named_parameters():
         if name in tensors and parameter.dtype != tensors[name].dtype:  # trained in bfloat16, say
             parameter.data = tensors[name].clone()
+    for alias, name in aliases.items():  # what a constructor does not tie
+        (owner, _, leaf), (other, _, first) = alias.rpartition("."), name.rpartition(".")
+        holder, source = module.get_submodule(owner), module.get_submodule(other)
+        if leaf in holder._parameters or leaf in holder._buffers:
+            setattr(holder, leaf, getattr(source, first))

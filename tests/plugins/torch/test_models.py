@@ -368,6 +368,7 @@ def test_what_an_exported_folder_builds_is_what_load_builds(tmp_path):
     loaded = runpy.run_path(str(tmp_path / "load.py"))["load"](tmp_path)
     assert repr(loaded) == repr(tied)
     assert same_state(loaded, tied)
+    assert loaded[2].weight is loaded[0].weight
     assert {part.dtype for part in loaded.parameters()} == {torch.bfloat16}
 
 
@@ -375,3 +376,18 @@ def test_log_model(tracked):
     with autotrack.start_run() as run:
         run.log_model(nn.Linear(2, 1), "layer")
     assert isinstance(autotrack.load_model(f"{run.id}/layer"), nn.Linear)
+
+
+def test_a_tree_of_modules_comes_back_from_the_registry(tracked):
+    """Tied weights, buffers, bfloat16, containers in containers."""
+    inner = nn.ModuleDict({"norm": nn.BatchNorm1d(3), "one": nn.Linear(3, 3), "two": nn.Linear(3, 3)})
+    inner["two"].weight = inner["one"].weight
+    tree = nn.ModuleList([nn.Sequential(nn.Embedding(5, 3), nn.GRU(3, 2)).to(torch.bfloat16), inner])
+    with autotrack.start_run() as run:
+        run.log_model(tree)
+    autotrack.register_model(run.id, "tree")
+    loaded = autotrack.load_model("models:/tree/1")
+    assert repr(loaded) == repr(tree)
+    assert same_state(loaded, tree)
+    assert loaded[1]["two"].weight is loaded[1]["one"].weight
+    assert [part.dtype for part in loaded.parameters()] == [part.dtype for part in tree.parameters()]
