@@ -8,6 +8,7 @@ import pytest
 
 import autotrack
 from autotrack import models
+from tests.capture.repositories import commit, git
 from tests.models.toy import Toy, ToyFormat, log_toy
 
 
@@ -158,3 +159,29 @@ def test_the_store_in_memory_registers_too(tracked):
     run_id = log_toy(5.0)
     assert autotrack.register_model(run_id, "slopes", "champion") == 1
     assert autotrack.load_model("models:/slopes@champion").slope == 5.0
+
+
+def test_a_version_tells_the_commit_and_the_data_at_once_and_for_good(script, tmp_path):
+    """Registered in the very script that trains, while its code may still be being captured; then the run goes."""
+    pytest.importorskip("sklearn")
+    (tmp_path / ".gitignore").write_text("store\n")
+    (tmp_path / "train.py").write_text("")
+    git(tmp_path, "init")
+    head = commit(tmp_path)
+    script(
+        """
+        import autotrack
+        autotrack.enable(store="store")
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+        LogisticRegression(C=0.5, max_iter=500).fit(*load_iris(return_X_y=True))
+        autotrack.register_model("@last", "iris")
+        """
+    )
+    run = autotrack.get_run("@last", store=tmp_path / "store")
+    shutil.rmtree(tmp_path / "store/runs" / run.id)
+    lineage = autotrack.get_model("models:/iris/1", store=tmp_path / "store").lineage
+    assert (lineage["git"]["commit"], lineage["git"]["dirty"]) == (head, True)
+    assert lineage["data"]["X"]["hash"] == run.facts["data"]["X"]["hash"]
+    assert len(run.facts["data"]["X"]["hash"]) == 32
+    assert (lineage["params"]["C"], lineage["run_name"]) == (0.5, run.name)
