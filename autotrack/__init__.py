@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         StoreVersionError,
     )
     from autotrack.experiment import Experiment
-    from autotrack.guard import foreign, protect
+    from autotrack.guard import attempt, foreign, protect
     from autotrack.hookspecs import hookimpl
     from autotrack.integration import Integration
     from autotrack.keeping import experiments, get_experiment, restore_run
@@ -88,7 +88,7 @@ _HOMES = {
         "ModelNotTrusted", "NoActiveRun", "PatchError", "RunNotFound", "StoreError", "StoreVersionError",
     ),
     "autotrack.experiment": ("Experiment",),
-    "autotrack.guard": ("foreign", "protect"),
+    "autotrack.guard": ("attempt", "foreign", "protect"),
     "autotrack.hookspecs": ("hookimpl",),
     "autotrack.integration": ("Integration",),
     "autotrack.keeping": ("experiments", "get_experiment", "restore_run"),
@@ -144,6 +144,7 @@ __all__ = [
     "WorkerContext",
     "__version__",
     "active_run",
+    "attempt",
     "begin_training",
     "caller",
     "current_scope",

@@ -81,6 +81,7 @@ class Capturing(Recording):
         *,
         signature: Mapping[str, Any] | None = None,
         sample: Any = None,
+        interim: bool = False,
     ) -> None:
         """Save a trained model, if that costs little beside its training.
 
@@ -90,6 +91,7 @@ class Capturing(Recording):
             duration: Seconds that its training took.
             signature: ``inputs`` and ``outputs``, as ``describe_data`` describes them.
             sample: The training data; its first rows are kept where ``input_example`` is set.
+            interim: Its training goes on, and the next one of this name takes its place.
         """
         if self._allowance.policy == "never" or not self._allowance.files:
             return
@@ -103,7 +105,8 @@ class Capturing(Recording):
         except ModelError as error:  # a lambda in it, say: no failure of ours
             self.note(f"model {name!r} was not saved: {error}", "warning")
             return
-        self._write_model(saved, name, signature or {}, sample if self._allowance.input_example else None)
+        example = sample if self._allowance.input_example else None
+        self._write_model(saved, name, signature or {}, example, interim)
 
     @guarded("storing a file")
     def capture_file(self, name: str, content: bytes) -> None:

@@ -36,9 +36,11 @@ from autotrack.wrappers import (
     cell,
     handlers,
     is_ours,
-    nothing,
+    slots,
     swapped_code,
     wrap_around,
+    wrap_callback,
+    wrap_hot,
     wrap_untraced,
     wrap_watch,
     wrap_watch_raised,
@@ -235,7 +237,9 @@ class PatchSet:
         after: After | None = None,
         raised: After | None = None,
         unless: Callable[[], bool] | None = None,
+        traced: Callable[[], bool] | None = None,
         untraced: Untraced | None = None,
+        hot: bool = False,
     ) -> bool:
         """Call plain functions before and after ``vars(owner)[name]``; ``after`` only when it returned.
 
@@ -244,10 +248,12 @@ class PatchSet:
             name: The attribute.
             before: Called with ``(args, kwargs)``.
             after: Called with ``(result, args, kwargs)``.
-            raised: Called with ``(exception, args, kwargs)``; not together with ``before`` or ``unless``.
-            unless: Where it says True, the original is called straight; a compiler that traces through the
-                wrapper and knows this function sees nothing else of it.
-            untraced: For a call that a compiler meets and leaves alone; with ``after`` only.
+            raised: Called with ``(exception, args, kwargs)``; together with ``after`` only, for what is never pickled
+                by value.
+            unless: Where it says True, the original is called straight.
+            traced: Likewise; says whether a compiler traces through the wrapper, which then sees nothing else of it.
+            untraced: For a call that a compiler meets and leaves alone; as for ``raised``.
+            hot: For a call that a training makes at every step; as for ``raised``.
 
         Raises:
             PatchError: As for ``around``.
@@ -255,9 +261,11 @@ class PatchSet:
         handler = Handler(self.integration, None, before, after, raised)
         make: Callable[[Callable[..., Any], str], FunctionType] = wrap_watch_raised
         if raised is None:
-            make = partial(wrap_watch, early=before is not None, late=after is not None, unless=unless)
+            make = partial(wrap_watch, early=before is not None, late=after is not None, unless=unless, traced=traced)
         if untraced is not None:
             make = partial(wrap_untraced, untraced=untraced)
+        elif hot:
+            make = wrap_hot
         return self._add(owner, name, handler, make)
 
     def callback(self, name: str, after: After, untraced: Untraced) -> FunctionType:
@@ -266,7 +274,7 @@ class PatchSet:
         As what is patched it is guarded, and inert when the integration is off.
         """
         key = self._register(name, Handler(self.integration, None, after=after))
-        return wrap_untraced(nothing, key, untraced)
+        return wrap_callback(key, untraced)
 
     def _add(
         self,
@@ -296,6 +304,7 @@ class PatchSet:
         while not handlers.setdefault(key, handler).same(handler):  # another one of this name
             number += 1
             key = f"{first}#{number}"
+        slots.setdefault(key, [None])[0] = handler.after
         self._keys.add(key)
         return key
 
@@ -332,6 +341,7 @@ class PatchSet:
         with _lock:
             for key in self._keys:
                 handlers.pop(key, None)
+                slots[key][0] = None
             self._keys.clear()
             for site in reversed(list(self._sites.values())):
                 site.undo()

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autotrack import models, values
-from autotrack.backends.base import RunWriter, safe_path
+from autotrack.backends.base import RunWriter, StoredFile, safe_path
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullRun
 from autotrack.guard import foreign, guarded
@@ -41,6 +41,7 @@ from autotrack.records import (
     number_to_json,
 )
 from autotrack.steps import StepMetrics
+from autotrack.summaries import Summaries
 
 __all__ = ["Recording", "flush"]
 
@@ -83,9 +84,10 @@ class Recording:
         self._params: dict[str, Any] = {}
         self._changed: list[str] = []
         self._begun = 0  # children
-        self._metrics: dict[str, list[Any]] = {}  # key -> [count, last, min, max, last step]
+        self._metrics = Summaries()
         self._tags: dict[str, str] = {}
         self._saved: Counter[str] = Counter()  # models by name
+        self._interim: dict[str, StoredFile] = {}  # models whose training goes on, by name
         self._told: set[str] = set()
         self._steps: StepMetrics | None = None
         self._before_end: list[Callable[[BaseException | None], None]] = []
@@ -175,7 +177,7 @@ class Recording:
                     value = self._number(key, value)
                     if value is None:
                         continue
-                at = self._count(key, value, step)
+                at = self._metrics.add(key, value, step)
                 fields = lines.get(at)
                 if fields is None:
                     fields = lines[at] = {}
@@ -191,28 +193,11 @@ class Recording:
         elif lines:
             self._write([Metrics(now, self._child, fields, at, epoch) for at, fields in lines.items()])
 
-    def _count(self, key: str, value: float, step: int | None) -> int:
-        """Bring the summary of a metric up to date; the step of this value."""
-        seen = self._metrics.get(key)
-        if seen is None:
-            at = 0 if step is None else step
-            self._metrics[key] = [1, value, value, value, at]
-            return at
-        at = seen[4] + 1 if step is None else step
-        seen[0] += 1
-        seen[1] = value
-        if value < seen[2] or seen[2] != seen[2]:
-            seen[2] = value
-        if value > seen[3] or seen[3] != seen[3]:
-            seen[3] = value
-        seen[4] = at
-        return at
-
     @guarded("log_points")
     def _log_points(self, key: str, points: Sequence[float], first_step: int) -> None:
         numbers = [number for point in points if (number := self._number(key, point)) is not None]
         with self._lock:
-            steps = [self._count(key, number, first_step + index) for index, number in enumerate(numbers)]
+            steps = [self._metrics.add(key, number, first_step + index) for index, number in enumerate(numbers)]
         if numbers:
             line = Points(t=self._writer.elapsed(), key=key, s=steps, v=[number_to_json(number) for number in numbers])
             self._write([line])
@@ -253,7 +238,9 @@ class Recording:
         else:
             self._write([Artifact(self._writer.elapsed(), path=stored.path, size=stored.size, sha256=stored.sha256)])
 
-    def _write_model(self, saved: models.Saved, name: str, signature: Mapping[str, Any], sample: Any = None) -> None:
+    def _write_model(
+        self, saved: models.Saved, name: str, signature: Mapping[str, Any], sample: Any = None, interim: bool = False
+    ) -> None:
         folder = self._folder("models") / name
         self._saved[name] += 1  # a file of its own: the earlier one may just be being turned into its safe form
         stem = name if self._saved[name] == 1 else f"{name}-{self._saved[name]}"
@@ -274,7 +261,10 @@ class Recording:
             stays=saved.stays,
             signature={**saved.signature, **signature},
         )
+        dropped = self._writer.dropped
         self._write([record])
+        if self._writer.dropped == dropped:
+            self._replace_model(name, stored if interim else None)
         if self._allowance.spend(stored.size):
             housekeeper.submit(self._allowance.measure_store)
         beside = {"requirements.txt": models.requirements(saved)}
@@ -286,21 +276,38 @@ class Recording:
         if saved.convert_to:
             models.convert_later(self._writer, record, saved.convert_to)
 
+    def _replace_model(self, name: str, interim: StoredFile | None) -> None:
+        """A model was saved: the file of one that was kept while its training went on goes."""
+        old = self._interim.pop(name, None)
+        folder = getattr(self._writer, "folder", None)  # of a store that has none nothing outlives the process
+        if old is not None and isinstance(folder, Path):
+            (folder / old.path).unlink(missing_ok=True)
+            self._allowance.spent -= old.size
+        if interim is not None:
+            self._interim[name] = interim
+
     @guarded("the files beside a model")
     def _store_beside(self, folder: PurePosixPath, files: Mapping[str, bytes]) -> None:
         for name, content in files.items():
             self._writer.put_file(folder / name, content)
 
+    def _step_metrics(self) -> StepMetrics:
+        if self._steps is None:
+            self._steps = StepMetrics(self._writer.write, self._writer.elapsed, self._metrics, self._child, self._lock)
+            housekeeper.add(self._steps, self._steps.flush)
+        return self._steps
+
     @guarded("metrics of steps")
     def _gather(self, key: str, value: float, step: int, epoch: int | None, at: int | None) -> None:
-        steps = self._steps
-        if steps is None:
-            steps = self._steps = StepMetrics(
-                self._writer.write, self._writer.elapsed, self._count, self._child, self._lock
-            )
-            housekeeper.add(steps, steps.flush)
         if key not in self._metrics_by_hand:
-            steps.add(key, value, step, epoch, at)
+            (self._steps or self._step_metrics()).add(key, value, step, epoch, at)
+
+    @guarded("metrics of steps")
+    def _gather_points(
+        self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None
+    ) -> None:
+        if key not in self._metrics_by_hand:
+            self._step_metrics().extend(key, values, steps, times, epoch)
 
     @guarded("metrics of steps")
     def _flush(self, final: bool = False) -> None:
@@ -355,15 +362,11 @@ class Recording:
 
     def _summary(self) -> Summary:
         with self._lock:
-            metrics = {
-                key: [seen[0], *(number_to_json(number) for number in seen[1:4]), seen[4]]
-                for key, seen in self._metrics.items()
-            }
             return Summary(
                 t=self._writer.elapsed(),
                 c=self._child,
                 params=dict(self._params),
-                metrics=metrics,
+                metrics=self._metrics.to_json(),
                 tags=dict(self._tags),
             )
 

@@ -262,6 +262,12 @@ class Run(Capturing):
         """
         self._gather(key, value, step, epoch, at)
 
+    def gather_points(
+        self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None = None
+    ) -> None:
+        """As ``gather``, for one or more points of one epoch that were noted before; ``times`` as its ``at``."""
+        self._gather_points(key, values, steps, times, epoch)
+
     def flush(self) -> None:
         """Write the points that ``gather`` still holds back, but for those of 50 ms, which wait for a second."""
         self._flush()

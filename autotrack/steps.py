@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from autotrack.records import Metrics, Points, Record, number_to_json
+from autotrack.summaries import Summaries
 
 __all__ = ["ALL", "INTERVAL", "PERIOD", "StepMetrics"]
 
@@ -23,14 +23,6 @@ TOGETHER = 1_000_000
 """Microseconds for which such points may wait: what a line has besides its points is longer than a point."""
 
 _DIGITS = 9  # of a mean
-
-
-class Counter(Protocol):
-    """Brings the summary of a metric up to date; what ``Recording._count`` does."""
-
-    def __call__(self, key: str, value: float, step: int | None) -> int:
-        """The step of this value."""
-        ...
 
 
 class _Series:
@@ -66,13 +58,13 @@ class StepMetrics:
         self,
         write: Callable[[Sequence[Record]], None],
         elapsed: Callable[[], int],
-        count: Counter,
+        summaries: Summaries,
         child: str,
         lock: threading.RLock,
     ) -> None:
         self._write = write
         self._elapsed = elapsed
-        self._count = count
+        self._summaries = summaries
         self._child = child
         self._series: dict[str, _Series] = {}
         self._written = -PERIOD
@@ -87,9 +79,7 @@ class StepMetrics:
         """One point. ``at`` is its time in microseconds since the run's start; default: now."""
         now = self._elapsed() if at is None else at
         with self._lock:
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = _Series(key)
+            series = self._series.get(key) or self._begin(key)
             series.seen += 1
             if series.seen <= ALL:
                 series.values.append(value)
@@ -102,9 +92,32 @@ class StepMetrics:
             if now - self._written >= PERIOD:
                 self.flush()
 
+    def extend(
+        self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None
+    ) -> None:
+        """As ``add``, for points that waited elsewhere."""
+        with self._lock:
+            series = self._series.get(key) or self._begin(key)
+            if series.seen + len(values) <= ALL:
+                series.seen += len(values)
+                series.values += values
+                series.steps += steps
+                series.times += times
+                if epoch is not None:
+                    series.epochs += [epoch] * len(values)
+                if times[-1] - self._written >= PERIOD:
+                    self.flush()
+            else:
+                for value, step, at in zip(values, steps, times, strict=True):
+                    self.add(key, value, step, epoch, at)
+
+    def _begin(self, key: str) -> _Series:
+        series = self._series[key] = _Series(key)
+        return series
+
     def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> None:
         """Take a value into the open interval."""
-        self._count(series.key, value, step)
+        self._summaries.add(series.key, value, step)
         if series.n == 0:
             series.lo = series.hi = value
             series.total, series.since = 0.0, now
@@ -145,11 +158,10 @@ class StepMetrics:
     def _points(self, series: _Series) -> Record:
         values, steps, times, epochs = series.values, series.steps, series.times, series.epochs
         series.values, series.steps, series.times, series.epochs = [], [], [], []
-        for value, step in zip(values, steps, strict=True):
-            self._count(series.key, value, step)
+        finite = self._summaries.extend(series.key, values, steps)
         if len(epochs) != len(values):
             epochs = []
-        numbers = [value if value - value == 0.0 else number_to_json(value) for value in values]
+        numbers: list[float | str] = [*values] if finite else [number_to_json(value) for value in values]
         if len(values) == 1:
             return Metrics(times[0], self._child, {series.key: numbers[0]}, steps[0], epochs[0] if epochs else None)
         return Points(t=times[0], c=self._child, key=series.key, s=steps, v=numbers, e=epochs, dt=_later(times))

@@ -5,6 +5,9 @@ A wrapper is a plain function that closes over the original and a string. It loo
 where autotrack is absent. ``warnings`` and ``logging`` skip frames whose file name contains ``importlib``
 and ``_bootstrap`` when they count stack levels; wrappers carry such a name, hence ``stacklevel=2`` still
 points at the user's line.
+
+Four are for calls that a training makes at every step, when caches hold other things: what counts then is how little
+they touch. They go to the handler straight, through a slot; nothing that is pickled by value is wrapped with them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from types import CodeType, FrameType, FunctionType, GeneratorType, TracebackTyp
 from typing import Any, TypeGuard
 
 from autotrack import context, guard
+from autotrack.guard import attempt
 
 __all__ = [
     "MARK",
@@ -31,10 +35,13 @@ __all__ = [
     "caller",
     "cell",
     "handlers",
+    "integration_of",
     "is_ours",
-    "nothing",
+    "slots",
     "swapped_code",
     "wrap_around",
+    "wrap_callback",
+    "wrap_hot",
     "wrap_untraced",
     "wrap_watch",
     "wrap_watch_raised",
@@ -46,6 +53,9 @@ MARK = "__autotrack__"  # holds the wrapper itself: functools.wraps copies attri
 
 handlers: dict[str, Handler] = {}
 """By key, what is called for a patched attribute. A wrapper whose key is not here is inert."""
+
+slots: dict[str, list[After | None]] = {}
+"""By key, the handler's ``after`` as hot wrappers find it; None where they are inert. A slot is never replaced."""
 
 _signatures: weakref.WeakKeyDictionary[Callable[..., Any], inspect.Signature] = weakref.WeakKeyDictionary()
 
@@ -222,17 +232,17 @@ def enter(key: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs:
 def observe(key: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any], when: int) -> None:
     """One part of a watch handler: ``when`` is 0 before the call, 1 when it returned, 2 when it raised ``result``."""
     handler = handlers.get(key)
-    if handler is None or handler.integration in guard.quarantined:
+    if handler is None:
         return
     if when == 1:
         if handler.after is not None:
-            guard.attempt(key, handler.integration, handler.after, result, args, kwargs)
+            attempt(key, handler.integration, handler.after, result, args, kwargs)
     elif when == 0:
         if handler.before is not None:
-            guard.attempt(key, handler.integration, handler.before, args, kwargs)
+            attempt(key, handler.integration, handler.before, args, kwargs)
     elif handler.raised is not None:
         kept = _looks(result)
-        guard.attempt(key, handler.integration, handler.raised, result, args, kwargs)
+        attempt(key, handler.integration, handler.raised, result, args, kwargs)
         _restore(result, *kept)
 
 
@@ -268,15 +278,16 @@ def wrap_watch(
     early: bool = True,
     late: bool = True,
     unless: Callable[[], bool] | None = None,
+    traced: Callable[[], bool] | None = None,
 ) -> FunctionType:
     """A wrapper whose handlers are plain functions: called before (``early``), after (``late``).
 
-    Where ``unless()``, the original is called straight.
+    Where ``unless()`` or ``traced()``, the original is called straight.
     """
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if unless is not None and unless():
+        if (unless is not None and unless()) or (traced is not None and traced()):
             return original(*args, **kwargs)
         tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
         if tell is None:
@@ -292,19 +303,32 @@ def wrap_watch(
 
 
 def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
-    """As ``wrap_watch``, with a handler for what is raised."""
+    """As ``wrap_watch`` with a handler after the call, and one for what is raised."""
+    slot, integration = slots[key], integration_of(key)
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
-        if tell is None:
-            return original(*args, **kwargs)
         try:
             value = original(*args, **kwargs)
         except BaseException as error:
-            tell(key, error, args, kwargs, 2)
+            observe(key, error, args, kwargs, 2)
             raise
-        tell(key, value, args, kwargs, 1)
+        if slot[0] is not None:
+            attempt(key, integration, slot[0], value, args, kwargs)
+        return value
+
+    return wrapper  # type: ignore[return-value]
+
+
+def wrap_hot(original: Callable[..., Any], key: str) -> FunctionType:
+    """As ``wrap_watch`` with a handler after the call, for what a training calls at every step."""
+    slot, integration = slots[key], integration_of(key)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = original(*args, **kwargs)
+        if slot[0] is not None:
+            attempt(key, integration, slot[0], value, args, kwargs)
         return value
 
     return wrapper  # type: ignore[return-value]
@@ -312,21 +336,27 @@ def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
 
 def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) -> FunctionType:
     """As ``wrap_watch`` with a handler after the call, where a compiler must look neither at it nor into it."""
-    tracing, aside = untraced
+    slot, integration, (tracing, aside) = slots[key], integration_of(key), untraced
 
     @functools.wraps(original)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        tell = getattr(sys.modules.get("autotrack.wrappers"), "observe", None)
         value = original(*args, **kwargs)
-        if tell is not None:
-            (aside(tell) if tracing() else tell)(key, value, args, kwargs, 1)
+        if slot[0] is not None:
+            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], value, args, kwargs)
         return value
 
     return wrapper  # type: ignore[return-value]
 
 
-def nothing(*args: Any, **kwargs: Any) -> None:
-    """What stands below a callback, which wraps no call."""
+def wrap_callback(key: str, untraced: Untraced) -> FunctionType:
+    """A function that only tells a handler, for a framework's own hooks; as for ``wrap_untraced``."""
+    slot, integration, (tracing, aside) = slots[key], integration_of(key), untraced
+
+    def callback(*args: Any, **kwargs: Any) -> None:
+        if slot[0] is not None:
+            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], None, args, kwargs)
+
+    return callback  # type: ignore[return-value]
 
 
 # The body of a function whose code was swapped. It runs with that function's globals, so it names nothing of ours:
@@ -372,10 +402,10 @@ def _shim(code: CodeType, name: str = _SHIM) -> CodeType:
     return code.replace(co_filename=name, co_consts=inner)
 
 
-for _maker in (wrap_around, wrap_watch, wrap_watch_raised):
+for _maker in (wrap_around, wrap_watch, wrap_watch_raised, wrap_hot):
     _maker.__code__ = _shim(_maker.__code__)
 wrap_untraced.__code__ = _shim(wrap_untraced.__code__, _UNTRACED)
-nothing.__code__ = _shim(nothing.__code__, _UNTRACED)
+wrap_callback.__code__ = _shim(wrap_callback.__code__, _UNTRACED)
 
 
 def swapped_code(key: str, original: FunctionType) -> CodeType:
@@ -390,6 +420,11 @@ def swapped_code(key: str, original: FunctionType) -> CodeType:
 
 
 # ---- what patching asks of wrappers ---------------------------------------------------------------------------------
+
+
+def integration_of(key: str) -> str:
+    """Whose handler a key is for."""
+    return key.partition(":")[0]
 
 
 def is_ours(function: Any) -> TypeGuard[FunctionType]:

@@ -101,8 +101,8 @@ def test_every_value_counts_in_the_summary(clocked, monkeypatch):
     for step in range(100):
         clocked.run.gather("loss", 50.0 if step == 57 else float(step % 5), step)
     clocked.run.flush()
-    assert clocked.run._metrics["loss"][0] == 100
-    assert clocked.run._metrics["loss"][3] == 50.0
+    assert clocked.run._metrics.to_json()["loss"][0] == 100
+    assert clocked.run._metrics.to_json()["loss"][3] == 50.0
 
 
 def test_values_that_json_does_not_have(clocked):

@@ -23,6 +23,10 @@ class CallbackMethods:
 
     It may be given by hand, ``Trainer(callbacks=[AutotrackCallback()])``; then nothing has to be enabled. Where
     there are several, the first one acts. It pickles, and puts nothing into checkpoints.
+
+    Attributes:
+        record: Of the fit that goes on.
+        told_of_steps: Whether the integration tells that record of each step, which costs less than Lightning's call.
     """
 
     # Lightning passes over what cannot be called, which spares each step some microseconds.
@@ -33,7 +37,8 @@ class CallbackMethods:
     on_before_optimizer_step: Any = None
 
     def __init__(self) -> None:
-        self._record: FitRecord | None = None
+        self.record: FitRecord | None = None
+        self.told_of_steps = False
         self._evaluation: Evaluation | None = None
         self._scope: autotrack.Scope | None = None  # of the Trainer's call, where that is patched
         self._own_scope: AbstractContextManager[None] | None = None
@@ -76,46 +81,49 @@ class CallbackMethods:
                 self._own_scope.__enter__()
             scope = self._scope or autotrack.current_scope()
             assert scope is not None
-            self._record = FitRecord(trainer, pl_module, scope)
-            _last_runs[trainer] = _last_runs[pl_module] = self._record.run
+            self.record = FitRecord(trainer, pl_module, scope)
+            _last_runs[trainer] = _last_runs[pl_module] = self.record.run
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """All is set up, and a checkpoint restored."""
-        if self._record is not None:
+        if self.record is not None:
             with autotrack.protect("the start of a training", "lightning"):
-                self._record.describe()
+                self.record.describe()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """An epoch begins; what was logged at the end of the one before is there now."""
-        if self._record is not None:
+        vars(self).pop("on_train_batch_end", None)
+        if self.record is not None:
             with autotrack.protect("the start of an epoch", "lightning"):
-                self._record.begin_epoch()
+                self.record.begin_epoch()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A step has returned."""
-        if self._record is not None:
-            with autotrack.protect("a step", "lightning"):
-                self._record.step()
-                if batch_idx < _LOOKED_AT:
-                    self._record.saw(batch)
+        if self.record is not None:
+            if not self.told_of_steps:
+                autotrack.attempt("a step", "lightning", self.record.step)
+            if batch_idx < _LOOKED_AT:
+                autotrack.attempt("a batch", "lightning", self.record.saw, batch)
+            elif self.told_of_steps:
+                vars(self)["on_train_batch_end"] = None  # Lightning passes over what cannot be called
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """An epoch is over."""
-        if self._record is not None:
+        if self.record is not None:
             with autotrack.protect("the end of an epoch", "lightning"):
-                self._record.end_epoch()
+                self.record.end_epoch()
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """A checkpoint is about to be written, which may fail; what is known by now is recorded."""
-        if self._record is not None:
+        if self.record is not None:
             with autotrack.protect("a checkpoint", "lightning"):
-                self._record.flush()
+                self.record.flush()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """All epochs are over."""
-        if self._record is not None:
+        if self.record is not None:
             with autotrack.protect("the end of a training", "lightning"):
-                self._record.flush()
+                self.record.flush()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Something was raised; Ctrl-C arrives here as what it is."""
@@ -127,7 +135,7 @@ class CallbackMethods:
             self._end(None, trainer)
 
     def _end(self, error: BaseException | None, trainer: Any) -> None:
-        record, self._record = self._record, None
+        record, self.record = self.record, None
         with autotrack.protect("the end of a fit", "lightning"):
             if record is not None:
                 record.end(error)
@@ -150,10 +158,10 @@ class CallbackMethods:
         with autotrack.protect("the start of an evaluation", "lightning"):
             if trainer.sanity_checking or not trainer.is_global_zero or trainer.fast_dev_run:
                 return
-            if self._record is not None:
-                self._record.flush_late()
-                self._record.run.flush()
-                self._evaluation = Evaluation(trainer, self._record.run, trainer.fit_loop.epoch_loop.val_loop)
+            if self.record is not None:
+                self.record.flush_late()
+                self.record.run.flush()
+                self._evaluation = Evaluation(trainer, self.record.run, trainer.fit_loop.epoch_loop.val_loop)
             elif str(trainer.state.fn.value) != "fit" and acting(trainer) is self:
                 run = _last_runs.get(trainer) or _last_runs.get(pl_module) or autotrack.active_run()
                 loop = trainer.validate_loop if kind == "validate" else trainer.test_loop
@@ -164,8 +172,7 @@ class CallbackMethods:
     ) -> None:
         """A step of a validation has returned."""
         if self._evaluation is not None:
-            with autotrack.protect("a step of an evaluation", "lightning"):
-                self._evaluation.step(dataloader_idx)
+            autotrack.attempt("a step of an evaluation", "lightning", self._evaluation.step, dataloader_idx)
 
     def on_test_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -30,6 +30,7 @@ class Evaluation:
         for name, tensor, _ in self._results.of_step():
             step = self._loop._seen_batches_per_dataloader[dataloader]
             self._points.take(name, tensor, step, self._trainer.current_epoch)
+        self._points.emit()
 
     def end(self) -> None:
         """All batches were."""

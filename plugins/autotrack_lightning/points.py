@@ -1,4 +1,4 @@
-"""Values of metrics at every step, recorded in order; those of a device come later than they are taken."""
+"""Values of metrics at every step, noted in order; those of a device come later than they are taken."""
 
 from __future__ import annotations
 
@@ -12,30 +12,38 @@ __all__ = ["Points"]
 
 
 class Points:
-    """Takes the points of one run's metrics."""
+    """Takes the points of one run's metrics; they are recorded by ``emit``."""
 
     def __init__(self, run: autotrack.Run) -> None:
         self._run = run
         self._readings = autotrack.Readings()
-        self._under_way: deque[tuple[str, autotrack.Reading, int, int]] = deque()
+        self._noted: deque[tuple[str, float | autotrack.Reading, int, int, int]] = deque()
 
     def take(self, key: str, tensor: Any, step: int, epoch: int) -> None:
         """One point of a metric; ``tensor`` has one element."""
         taken = self._readings.take(tensor)
-        if isinstance(taken, float):
-            self._run.gather(key, taken, step, epoch)
-        elif taken is not None:
-            self._under_way.append((key, taken, step, epoch))
-            self._emit()
+        if taken is not None:
+            self._noted.append((key, taken, step, epoch, time.monotonic_ns()))
 
-    def _emit(self) -> None:
-        waiting = self._under_way
-        while waiting and (value := waiting[0][1].value) is not None:
-            key, taken, step, epoch = waiting.popleft()
-            at = self._run.elapsed() - (time.monotonic_ns() - taken.taken) // 1000
-            self._run.gather(key, value, step, epoch, max(0, at))
+    def emit(self) -> None:
+        """Record the points whose values are there."""
+        noted = self._noted
+        found: dict[tuple[str, int], tuple[list[float], list[int], list[int]]] = {}
+        offset = self._run.elapsed() - time.monotonic_ns() // 1000
+        while noted:
+            key, taken, step, epoch, now = noted[0]
+            value = taken if isinstance(taken, float) else taken.value
+            if value is None:
+                break
+            noted.popleft()
+            values, steps, times = found.setdefault((key, epoch), ([], [], []))
+            values.append(value)
+            steps.append(step)
+            times.append(max(0, offset + now // 1000))
+        for (key, epoch), (values, steps, times) in found.items():
+            self._run.gather_points(key, values, steps, times, epoch)
 
     def settle(self) -> None:
         """Wait until every value is there, and record it."""
         self._readings.settle()
-        self._emit()
+        self.emit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import Any
 
@@ -16,8 +17,8 @@ __all__ = ["FitRecord"]
 
 _LATE = "on_train_batch_end"  # callbacks are told before the module is
 
-_PERIOD = 0.005
-"""Seconds for which metrics of steps may wait to be written: what a kill -9 may cost."""
+_PERIOD = 20_000_000
+"""Nanoseconds for which metrics of steps may wait to be written: what a kill -9 may cost."""
 
 
 class FitRecord:
@@ -51,8 +52,10 @@ class FitRecord:
         self._recorded: set[str] = set()  # metrics of this epoch that are on record
         self._rates: list[tuple[str, float]] = []  # on record
         self._next_rates: list[tuple[str, float]] = []  # of the step that goes on
+        self._given_rates: list[Any] = []  # the very objects that those come from
         self._described = False
-        self._written = 0.0
+        self._written = 0
+        self._groups: list[Any] = []  # parameter groups of each optimizer
         self._inputs: dict[str, Any] = {}  # of the module, as the first batches had them
 
     def describe(self) -> None:
@@ -76,12 +79,13 @@ class FitRecord:
         self._over = False
         self._epoch = self._trainer.current_epoch
         self._recorded.clear()
-        self._next_rates = describe.rates(self._trainer)
+        self._groups = [optimizer.param_groups for optimizer in self._trainer.optimizers]
+        self._look_at_rates()
 
-    def step(self) -> None:
+    def step(self, after_module: bool = False) -> None:
         """A step has returned. In an accumulation of gradients the last batch is the step.
 
-        What the module logs after this, in its own hook, is recorded when the next step has returned.
+        What the module logs in its own hook is there ``after_module``, else recorded when the next step has returned.
         """
         trainer = self._trainer
         late, before = not self._accumulating, self._step
@@ -92,20 +96,21 @@ class FitRecord:
         )
         self._step = self._loop._batches_that_stepped
         for name, tensor, hook in self._results.of_step():
-            if hook == _LATE:
+            if hook == _LATE and not after_module:
                 if late:
                     self._points.take(name, tensor, before, self._epoch)
             elif not self._accumulating:
                 self._points.take(name, tensor, self._step, self._epoch)
-        if self._next_rates != self._rates:
+        if self._next_rates is not self._rates:
             for name, rate in self._next_rates:
                 if (name, rate) not in self._rates:
                     self.run.gather(name, rate, self._step, self._epoch)
             self._rates = self._next_rates
-        self._next_rates = describe.rates(trainer)
-        now = time.perf_counter()
+        self._look_at_rates()
+        now = time.monotonic_ns()
         if now - self._written > _PERIOD:
             self._written = now
+            self._points.emit()
             self.run.flush()
 
     def saw(self, batch: Any) -> None:
@@ -113,12 +118,20 @@ class FitRecord:
         found = autotrack.describe_batch(batch)
         self._inputs = autotrack.merge_shapes(self._inputs, found) if self._inputs and found else found
 
+    def _look_at_rates(self) -> None:
+        """Learning rates, of which most steps find the very objects that were there before."""
+        given = [group.get("lr") for groups in self._groups for group in groups]
+        if len(given) != len(self._given_rates) or not all(map(operator.is_, given, self._given_rates)):
+            self._given_rates, self._next_rates = given, describe.rates(self._trainer)
+
     def flush_late(self) -> None:
-        """Metrics that the module logged when we had been told of the step already."""
+        """Metrics that the module logged when we had been told of the step already, and all that was noted."""
         if self._accumulating:
+            self._points.emit()
             return
         for name, tensor, _ in self._results.of_step():
             self._points.take(name, tensor, self._step, self._epoch)
+        self._points.emit()
 
     def end_epoch(self) -> None:
         """An epoch is over; what the module logs about it now is recorded by the next ``flush``."""

@@ -93,13 +93,10 @@ class Boundaries:
     def _schedulers_of(self, optimizer: Any) -> list[Any]:
         return [one for reference in self._schedulers.get(optimizer, ()) if (one := reference()) is not None]
 
-    def find(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> tuple[Loop, Series] | None:
-        """The loop of a step and the optimizer's series in it; None where this process records none."""
+    def _find(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> tuple[Loop, Series] | None:
+        """Of an optimizer that is new here, its loop and its series in that; None where this process records none."""
         loop = here.loop
         if loop is not None and scope is loop.scope and not loop.ended:
-            series = loop.series_of(optimizer)
-            if series is not None:
-                return loop, series
             if self._holds(loop, optimizer):
                 return None
             return self._joined(here, loop, optimizer) or self._begin(here, optimizer, scope)
@@ -227,9 +224,14 @@ class Boundaries:
 
     def step(self, here: Here, optimizer: Any, scope: autotrack.Scope | None) -> None:
         """An optimizer stepped outside any other training."""
-        found = self.find(here, optimizer, scope)
-        if found is not None:
-            found[0].step(optimizer, found[1], here.losses, here.passes.current)
+        loop = here.loop
+        series = None
+        if loop is not None and scope is loop.scope and not loop.ended:
+            series = loop.series_of(optimizer)
+        if series is None:
+            loop, series = self._find(here, optimizer, scope) or (None, None)
+        if loop is not None and series is not None:
+            loop.step(optimizer, series, here.losses, here.passes.current)
         here.losses.clear()
 
 

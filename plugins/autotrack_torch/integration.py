@@ -21,6 +21,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
+from autotrack import current_scope, in_training  # at every step: looked up in this module
 from autotrack_torch.boundaries import Boundaries, Local
 from autotrack_torch.others import Torchmetrics, written_scalars
 from autotrack_torch.passes import Mean, Pass
@@ -44,6 +45,7 @@ class Recorder(autotrack.Integration):
         super().__init__()
         self._reset()
         self._hook: Any = None
+        self._tensor: Any = None  # torch's class
         reference = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forget(reference))
 
@@ -70,6 +72,7 @@ class Recorder(autotrack.Integration):
         from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook  # noqa: PLC0415
         from torch.utils.data import DataLoader, dataloader  # noqa: PLC0415
 
+        self._tensor = module.Tensor
         compiling, learning = module.compiler.is_compiling, module.is_grad_enabled
         # As torch.compiler.disable, without importing the compiler now, and only where it is at work, if torch tells.
         at_work = getattr(module._C._dynamo.eval_frame, "get_eval_frame_callback", object)
@@ -78,16 +81,13 @@ class Recorder(autotrack.Integration):
         patches.watch(Optimizer, "__init__", after=self._made_optimizer)
         patches.watch(DataLoader, "__iter__", after=self._begin_pass)
         patches.watch(dataloader._BaseDataLoaderIter, "__next__", after=self._next_batch, raised=self._no_batch)
-        patches.watch(module.nn.Module, "named_parameters", before=self._asked, unless=compiling)
+        patches.watch(module.nn.Module, "named_parameters", before=self._asked, traced=compiling)
         patches.watch(module, "save", after=self._saved)
-        patches.watch(module.amp.GradScaler, "scale", after=self._scaled, unless=compiling)
-        patches.watch(module.amp.autocast, "__enter__", after=self._autocast, unless=compiling)
-
-        def no_evaluation() -> bool:
-            return bool(learning() or compiling())
-
+        patches.watch(module.amp.GradScaler, "scale", after=self._scaled, traced=compiling)
+        patches.watch(module.amp.autocast, "__enter__", after=self._autocast, traced=compiling)
         for name in LOSSES:
-            patches.watch(module.nn.functional, name, after=partial(self._computed_loss, name), unless=no_evaluation)
+            computed = partial(self._computed_loss, name)
+            patches.watch(module.nn.functional, name, after=computed, unless=learning, traced=compiling)
         for cls in {LRScheduler, *_subclasses(LRScheduler)}:
             if isinstance(vars(cls).get("step"), FunctionType):
                 patches.watch(cls, "step", after=self._scheduler_stepped)
@@ -108,12 +108,14 @@ class Recorder(autotrack.Integration):
     def _backward(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
         # No loss, but a part of a larger backward (checkpointing, custom functions); or somebody else's training.
-        if given is not None or autotrack.in_training():
+        if given is not None or in_training():
             return
         here = self._local.here
-        loss = scalar_of(args[0] if args else kwargs.get("tensors"))
-        if loss is None:
-            return
+        loss: Any = args[0] if args else kwargs.get("tensors")
+        if type(loss) is not self._tensor or loss.numel() != 1:
+            loss = scalar_of(loss)
+            if loss is None:
+                return
         taken = None
         for reference, before in here.scaled:
             if reference() is loss:
@@ -133,8 +135,9 @@ class Recorder(autotrack.Integration):
                 here.scaled.append((weakref.ref(product), taken))
 
     def _stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not autotrack.in_training():  # of somebody else
-            self._boundaries.step(self._local.here, args[0], autotrack.current_scope())
+        scope = current_scope()
+        if scope is None or not in_training():  # of somebody else
+            self._boundaries.step(self._local.here, args[0], scope)
 
     def _made_optimizer(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundaries.made(args[0])
@@ -184,10 +187,10 @@ class Recorder(autotrack.Integration):
 
     def _next_batch(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         passes = self._local.here.passes
-        one = passes.of(args[0])
-        if one is not None:
-            passes.current = one
-            one.batch(result)
+        found = passes.by_iterator.get(id(args[0]))
+        if found is not None:
+            passes.current = found[1]
+            found[1].batch(result)
 
     def _no_batch(self, error: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         one = self._local.here.passes.of(args[0])

@@ -210,31 +210,50 @@ class Loop:
             self._decide()
         offset = self.run.elapsed() - time.monotonic_ns() // 1000
         while queue:
-            series, key, taken, step, of, weight, now = queue[0]
-            value = taken if isinstance(taken, float) else taken.value
-            if value is None:
+            series, key, _, _, of, _, _ = queue[0]
+            values: list[float] = []
+            steps, times, weights = list[int](), list[int](), list[int]()
+            while queue and queue[0][0] is series and queue[0][1] == key and queue[0][4] is of:
+                _, _, taken, step, _, weight, now = queue[0]
+                value = taken if isinstance(taken, float) else taken.value
+                if value is None:
+                    break
+                queue.popleft()
+                values.append(value)
+                steps.append(step)
+                times.append(max(0, offset + now // 1000))
+                weights.append(weight)
+            if not values:
                 return
-            queue.popleft()
-            self._record(series, key, value, step, of, weight, max(0, offset + now // 1000))
+            self._record(series, key, values, steps, times, of, weights)
 
     def _decide(self) -> None:
         """Now it is known whether several optimizers have losses of their own."""
         self._several = sum(series.losses > 0 for series in self.series) > 1
 
-    def _record(self, series: Series, key: str, value: float, step: int, of: Pass | None, weight: int, at: int) -> None:
+    def _record(
+        self,
+        series: Series,
+        key: str,
+        values: list[float],
+        steps: list[int],
+        times: list[int],
+        of: Pass | None,
+        weights: list[int],
+    ) -> None:
         if self._several or (series.name and series is not self.series[0]):
             key = f"{key}/{series.name}"
         epoch = None
         if of is not None:
             epoch = of.epoch
-            if weight:
+            if any(weights):
                 mean = of.losses.get(key)
                 if mean is None:
                     mean = of.losses[key] = Mean()
-                mean.add(value, weight)
+                mean.add_all(values, weights)
         if len(self.early) < _EARLY:
-            self.early.append((key, value, step))
-        self.run.gather(key, value, step, epoch, at)
+            self.early += zip([key] * len(values), values, steps, strict=True)
+        self.run.gather_points(key, values, steps, times, epoch)
 
     def settle(self) -> None:
         """Record everything that is under way; waits for devices."""
@@ -261,8 +280,8 @@ class Loop:
         self.run.flush()
         self.run.capture(metrics=found, step=step, epoch=epoch)
         self._describe_loader(one, "train")
-        self._keeper.mark()
         self._keeper.saw(one.shapes)
+        self._keeper.mark(self.steps, self.epochs)
 
     def end_evaluation(self, one: Pass, epoch: int | None) -> None:
         """An evaluation pass is over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import autotrack
@@ -43,6 +44,13 @@ class Mean:
             self._total += value if summed else value * weight
             self.weight += weight
 
+    def add_all(self, values: Sequence[float], weights: Sequence[float]) -> None:
+        """As ``add``, for values that are known; those without weight do not count."""
+        for value, weight in zip(values, weights, strict=True):
+            if weight:
+                self._total += value * weight
+                self.weight += weight
+
     def value(self) -> float | None:
         """The mean of what is there."""
         waiting, self._waiting = self._waiting, []
@@ -72,7 +80,8 @@ class Pass:
         """A batch was given out."""
         self.touched = time.perf_counter()
         self.batches += 1
-        self.size = _size(data)
+        shape = getattr(data[0] if type(data) is list and data else data, "shape", None)  # what most loaders give
+        self.size = int(shape[0]) if shape else _size(data)
         self.samples += self.size
         if self.batches <= _LOOKED_AT:
             self.saw("inputs", data)
@@ -117,7 +126,7 @@ class Passes:
     def __init__(self) -> None:
         self.open: list[Pass] = []
         self.current: Pass | None = None
-        self._by_iterator: dict[int, tuple[weakref.ref[Any], Pass]] = {}
+        self.by_iterator: dict[int, tuple[weakref.ref[Any], Pass]] = {}
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
     def begin(self, loader: Any, iterator: Any) -> Pass | None:
@@ -129,13 +138,13 @@ class Passes:
         new = Pass(loader, name)
         self.open.append(new)
         key = id(iterator)
-        self._by_iterator[key] = weakref.ref(iterator, lambda _: self._by_iterator.pop(key, None)), new
+        self.by_iterator[key] = weakref.ref(iterator, lambda _: self.by_iterator.pop(key, None)), new
         self.current = new
         return left
 
     def of(self, iterator: Any) -> Pass | None:
         """The open pass of an iterator."""
-        found = self._by_iterator.get(id(iterator))
+        found = self.by_iterator.get(id(iterator))
         return None if found is None else found[1]
 
     def end(self, ended: Pass) -> list[Pass]:
