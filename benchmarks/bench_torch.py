@@ -3,7 +3,8 @@
 Bursts of steps with and without recording take turns in one process, one thread; a burst's first steps, in which
 a run begins, are not counted. *small*: a step of an MLP that takes some 200 microseconds, with a DataLoader's batch
 fetched; *medium*: an MLP step of several milliseconds. *many steps*: by how much the process's memory grows from
-the hundred thousandth step on, and the bytes of the journal for each point, before and after that.
+the hundred thousandth step on, and the bytes of the journal for each point, before and after that; ``STEPS=1000000``
+in the environment makes it as many.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import autotrack
 
 NEEDS = ("torch",)
 FIRST = 5
-STEPS = 300_000
+STEPS = int(os.environ.get("STEPS", "300000"))
 
 
 def steps_of(width: int, layers: int, batch: int) -> Callable[[int], float]:

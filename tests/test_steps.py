@@ -105,6 +105,32 @@ def test_every_value_counts_in_the_summary(clocked, monkeypatch):
     assert clocked.run._metrics.to_json()["loss"][3] == 50.0
 
 
+@pytest.mark.parametrize("limit", [1_000, 60], ids=["one by one", "thinned"])
+def test_many_at_once_are_the_same_as_one_by_one(clocked, monkeypatch, limit):
+    monkeypatch.setattr(steps, "ALL", limit)
+    chance = random.Random(1)
+    values = [chance.choice([math.nan, math.inf, chance.random(), -1.0]) for _ in range(200)]
+    times = [step * 7_000 for step in range(200)]
+    first = 0
+    while first < 200:
+        last = min(200, first + chance.randint(1, 40))
+        for step in range(first, last):
+            clocked.run.gather("one", values[step], step, epoch=3, at=times[step])
+        clocked.now = times[last - 1]
+        clocked.run.gather_points("many", values[first:last], list(range(first, last)), times[first:last], epoch=3)
+        first = last
+    clocked.run.flush()
+    start = clocked.points("one")[0].time
+    one, many = (
+        [(p.step, repr(p.value), p.epoch, round((p.time - start) * 1e6)) for p in clocked.points(key)]
+        for key in ("one", "many")
+    )
+    assert one == many
+    assert len(one) >= 60
+    summaries = clocked.run._metrics.to_json()
+    assert summaries["one"] == summaries["many"]
+
+
 def test_values_that_json_does_not_have(clocked):
     for step, value in enumerate([math.nan, math.inf, -math.inf, 1.0]):
         clocked.run.gather("loss", value, step)

@@ -115,7 +115,7 @@ KILLED = """
     import autotrack
 
     def step(self, batch, batch_idx):
-        time.sleep(0.01)  # what returned less than 5 ms ago may wait
+        time.sleep(0.03)  # what returned less than 20 ms ago may wait
         if self.global_step == 6:
             os.kill(os.getpid(), signal.SIGKILL)
         loss = self.loss(batch)
