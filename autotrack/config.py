@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from autotrack.errors import ConfigError
 
@@ -32,8 +33,7 @@ _VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: 
 _CHOICES = {"mode": ("on", "offline", "off"), "models": ("auto", "always", "never")}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """All settings, resolved.
 
     Attributes:
@@ -73,7 +73,7 @@ class Settings:
     exit_wait: float = 10.0
 
 
-_NAMES = tuple(field.name for field in fields(Settings))
+_NAMES = Settings.__struct_fields__
 
 
 def resolve(**arguments: Any) -> Settings:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from autotrack import guard
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.capture.process import readable
 from autotrack.interpreter import can_start_python
 
 if TYPE_CHECKING:
@@ -110,6 +109,8 @@ class ForwarderProcess:
             )
 
     def _wait(self, seconds: float) -> bool:
+        from autotrack.capture.process import readable  # noqa: PLC0415  what starts processes is not for enable()
+
         try:
             return readable(self._done, seconds)
         except KeyboardInterrupt:  # the user will not wait

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from autotrack import api, config, plugins, reader
 from autotrack.backends.base import RunSource
@@ -11,7 +12,10 @@ from autotrack.backends.null import NullBackend
 from autotrack.errors import StoreError
 from autotrack.filter import parse_filter, parse_order
 from autotrack.reader import RunList, RunRecord
-from autotrack.session import AnyBackend, open_backend
+from autotrack.session import open_backend
+
+if TYPE_CHECKING:
+    from autotrack.session import AnyBackend
 
 __all__ = ["backend_of", "get_run", "runs", "source_of"]
 

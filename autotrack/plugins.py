@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -17,7 +17,9 @@ from autotrack import guard, hookspecs
 from autotrack.errors import ConfigError
 from autotrack.integration import Integration
 from autotrack.models import ModelFormat
-from autotrack.remote import ForeignRun, Offer, Remote
+
+if TYPE_CHECKING:
+    from autotrack.remote import ForeignRun, Offer, Remote
 
 __all__ = ["Plugin", "check_remote", "foreign_runs", "found", "integrations", "model_formats", "offered", "remote"]
 

@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from autotrack import context, models
 from autotrack.backends.base import safe_path
 from autotrack.capturing import Capturing
-from autotrack.children import ChildRun
 from autotrack.errors import ArtifactPathError
 from autotrack.guard import guarded
 from autotrack.records import Begin, Record
+
+if TYPE_CHECKING:
+    from autotrack.children import ChildRun
 
 __all__ = ["Run", "status_of"]
 

@@ -7,12 +7,12 @@ import dataclasses
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.housekeeping import housekeeper
-from autotrack.backends.memory import MemoryBackend
 from autotrack.backends.null import NullBackend
 from autotrack.callsite import CallSite, find_call_site
 from autotrack.capture.source import in_notebook
@@ -26,9 +26,12 @@ from autotrack.records import Begin
 from autotrack.run import Run, status_of
 from autotrack.series import LIMIT, SeriesRuns
 
-__all__ = ["AnyBackend", "Session", "open_backend"]
+if TYPE_CHECKING:
+    from autotrack.backends.memory import MemoryBackend
 
-AnyBackend = FileBackend | MemoryBackend | NullBackend
+    AnyBackend = FileBackend | MemoryBackend | NullBackend
+
+__all__ = ["Session", "open_backend"]
 
 
 def open_backend(store: str) -> AnyBackend:
@@ -42,9 +45,11 @@ def open_backend(store: str) -> AnyBackend:
     folder, servers = split_store(store)
     for server in servers:
         plugins.check_remote(server)
-    return (
-        MemoryBackend() if folder.startswith("memory://") else FileBackend(find_store(folder.removeprefix("file://")))
-    )
+    if folder.startswith("memory://"):
+        from autotrack.backends.memory import MemoryBackend  # noqa: PLC0415  enable() seldom needs it
+
+        return MemoryBackend()
+    return FileBackend(find_store(folder.removeprefix("file://")))
 
 
 class Session:

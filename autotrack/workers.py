@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import os
 from contextvars import ContextVar
-from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
+
+import msgspec
 
 from autotrack import api, context, guard
 from autotrack.backends.file import FileBackend
@@ -36,11 +37,13 @@ def worker_context() -> dict[str, Any] | None:
     names = tuple(known.name for known in session.integrations if known.enabled)
     run = api.active_run()
     scope = context.training_scope()
-    settings = replace(session.settings, store=str(session.backend.root), integrations=names, announce=False)
+    settings = msgspec.structs.replace(
+        session.settings, store=str(session.backend.root), integrations=names, announce=False
+    )
     return {
         "pid": os.getpid(),
         "session": session.id,
-        "settings": {**asdict(settings), "experiment": session.experiment},
+        "settings": {**msgspec.structs.asdict(settings), "experiment": session.experiment},
         "run": "" if run is None else run.id,
         "experiment": "" if run is None else run.experiment,
         "training": "" if scope is None else scope.integration,

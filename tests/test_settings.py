@@ -1,7 +1,6 @@
 """Each setting from each place, its table in the docs, and variables that are misspelt."""
 
 import ast
-import dataclasses
 import inspect
 import os
 import re
@@ -17,7 +16,7 @@ from autotrack.config import Settings, resolve
 from autotrack.errors import ConfigError
 
 DOCS = Path(__file__).parent.parent / "docs" / "settings.md"
-NAMES = [field.name for field in dataclasses.fields(Settings)]
+NAMES = list(Settings.__struct_fields__)
 
 # name: (in pyproject, as a variable, as an argument): what each is resolved to, all different from the default
 VALUES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ def folder_name(name: str) -> str:
     data = name.encode(errors="surrogatepass")
     quoted = quote(data, safe="").replace("~", "%7E")
     if quoted.startswith(".") or not 0 < len(quoted) <= _LONGEST:
+        import hashlib  # noqa: PLC0415  loads OpenSSL
+
         return "=" + hashlib.sha256(data).hexdigest()
     return quoted
 

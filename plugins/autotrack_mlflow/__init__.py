@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import autotrack
-from autotrack.remote import ForeignRun, Offer, Remote, RunSource
+
+if TYPE_CHECKING:
+    from autotrack.remote import ForeignRun, Offer, Remote, RunSource
 
 __all__ = ["autotrack_remotes"]
 
@@ -36,5 +39,7 @@ def _foreign(place: str) -> Iterator[list[ForeignRun]]:
 @autotrack.hookimpl
 def autotrack_remotes() -> list[Offer]:
     """Offer the MLflow tracking server."""
+    from autotrack.remote import Offer  # noqa: PLC0415  enable() does not need it
+
     schemes = ("http", "https", "mlflow+http", "mlflow+https")
     return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect, _source, _foreign)]
