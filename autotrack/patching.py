@@ -17,9 +17,9 @@ import contextlib
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from autotrack.errors import PatchError
@@ -215,6 +215,7 @@ class PatchSet:
         self.integration = integration
         self._sites: dict[tuple[int, str, str], _Site] = {}
         self._swapped: dict[FunctionType, None] = {}
+        self._aliases: list[tuple[weakref.ref[ModuleType], str, FunctionType]] = []
         self._keys: set[str] = set()
 
     def __len__(self) -> int:
@@ -267,6 +268,20 @@ class PatchSet:
         elif hot:
             make = wrap_hot
         return self._add(owner, name, handler, make)
+
+    def alias(self, wrapper: Any, modules: Iterable[ModuleType]) -> None:
+        """Put a wrapper also where modules hold its original, imported by name before it was wrapped.
+
+        For functions whose code must not be swapped. What holds them otherwise, a class or a list, is not reached.
+        """
+        if not is_ours(wrapper):  # somebody wrapped on top
+            return
+        original = cell(wrapper, "original")
+        with _lock:
+            for module in modules:
+                for name in [name for name, value in list(vars(module).items()) if value is original]:
+                    _put(module, name, wrapper)
+                    self._aliases.append((weakref.ref(module), name, wrapper))
 
     def callback(self, name: str, after: After, untraced: Untraced) -> FunctionType:
         """A function for a framework's own hooks: ``after`` gets ``(None, args, kwargs)`` of the framework's call.
@@ -343,6 +358,11 @@ class PatchSet:
                 handlers.pop(key, None)
                 slots[key][0] = None
             self._keys.clear()
+            for module, name, wrapper in self._aliases:
+                owner = module()
+                if owner is not None and vars(owner).get(name) is wrapper:
+                    _put(owner, name, cell(wrapper, "original"))
+            self._aliases.clear()
             for site in reversed(list(self._sites.values())):
                 site.undo()
             self._sites.clear()

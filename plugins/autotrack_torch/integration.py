@@ -23,6 +23,7 @@ from typing import Any
 import autotrack
 from autotrack import current_scope, in_training  # at every step: looked up in this module
 from autotrack_torch.boundaries import Boundaries, Local
+from autotrack_torch.names import users_modules
 from autotrack_torch.others import Torchmetrics, written_scalars
 from autotrack_torch.passes import Mean, Pass
 from autotrack_torch.scalars import scalar_of
@@ -88,6 +89,9 @@ class Recorder(autotrack.Integration):
         for name in LOSSES:
             computed = partial(self._computed_loss, name)
             patches.watch(module.nn.functional, name, after=computed, unless=learning, traced=compiling)
+        users = users_modules()  # in which some may have been imported by name
+        for name in LOSSES:
+            patches.alias(vars(module.nn.functional)[name], users)
         for cls in {LRScheduler, *_subclasses(LRScheduler)}:
             if isinstance(vars(cls).get("step"), FunctionType):
                 patches.watch(cls, "step", after=self._scheduler_stepped)
@@ -195,6 +199,7 @@ class Recorder(autotrack.Integration):
     def _no_batch(self, error: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         one = self._local.here.passes.of(args[0])
         if one is not None and isinstance(error, StopIteration):
+            one.whole = True
             self._end_pass(one)
 
     def _end_pass(self, one: Pass) -> None:

@@ -19,6 +19,10 @@ _UNSEEN = (
     "torch.autograd.grad passes by; steps, learning rates and evaluations are recorded. autotrack.log_metrics "
     "records a loss"
 )
+_NO_EVALUATION = (
+    "no loss was seen in an evaluation over {loader}: seen are those of torch.nn and torch.nn.functional, computed "
+    "with gradients off and not inside a compiled function. autotrack.log_metrics records any other value"
+)
 _HELD = 100
 _PERIOD = 80_000_000  # nanoseconds for which points wait; what ``gather`` makes a line of is a little more
 _EARLY = 1000
@@ -79,6 +83,7 @@ class Loop:
         self._passes = passes
         self._readings = readings
         self._described: set[str] = set()
+        self._unseen: set[str] = set()  # evaluations of which no loss was seen
         self._keeper = Keeper(self.run)
         self.epochs = 0
         self.steps = 0
@@ -300,6 +305,14 @@ class Loop:
             self._describe_loader(one, prefix)
             self._keeper.saw(one.shapes)
             self._keeper.consider(found, step, epoch)
+        elif one.whole and not self._seen_evaluation(prefix):
+            self.run.note(_NO_EVALUATION.format(loader=one.name or "a loader"))
+
+    def _seen_evaluation(self, prefix: str) -> bool:
+        """Whether something is known of evaluations of this prefix; asked once."""
+        seen = prefix in self._described or prefix in self._unseen
+        self._unseen.add(prefix)
+        return seen
 
     def _last_step(self) -> int:
         return max((series.step for series in self.series), default=0) - 1

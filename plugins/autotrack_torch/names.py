@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import sysconfig
-from types import CodeType, FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
-__all__ = ["call_site", "loader_name", "name_of", "prefix_of"]
+__all__ = ["call_site", "loader_name", "name_of", "prefix_of", "users_modules"]
 
 _PLACES = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 _FRAMES = 12
@@ -17,8 +17,18 @@ _GENERIC = frozenset({"", "data", "loader", "dataloader", "dl", "batches", "iter
 _users: dict[str, bool] = {}  # by file name, whether it is the user's
 
 
-def _is_users(code: CodeType) -> bool:
-    file = code.co_filename
+def users_modules() -> list[ModuleType]:
+    """The program, and the modules that it imported which are not installed."""
+    found = [module for name, module in list(sys.modules.items()) if name == "__main__" or _is_file_of_users(module)]
+    return [module for module in found if isinstance(module, ModuleType)]
+
+
+def _is_file_of_users(module: Any) -> bool:
+    file = vars(module).get("__file__") if type(module) is ModuleType else None
+    return type(file) is str and _is_users(file)
+
+
+def _is_users(file: str) -> bool:
     known = _users.get(file)
     if known is None:
         ours = "autotrack" in file and ("autotrack_torch" in file or "/autotrack/" in file or file[:1] == "<")
@@ -31,7 +41,7 @@ def _user_frames(depth: int) -> list[FrameType]:
     frames: list[FrameType] = []
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None and len(frames) < _FRAMES:
-        if _is_users(frame.f_code):
+        if _is_users(frame.f_code.co_filename):
             frames.append(frame)
         frame = frame.f_back
     return frames

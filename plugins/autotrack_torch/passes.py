@@ -66,6 +66,7 @@ class Pass:
         self.loader = weakref.ref(loader)
         self.name = name
         self.started = self.touched = time.perf_counter()
+        self.whole = False  # whether the loader was read to its end
         self.batches = 0
         self.samples = 0
         self.size = 1  # of the batch at hand
