@@ -26,6 +26,7 @@ __all__ = [
     "disable",
     "enable",
     "ending",
+    "exits_with",
     "ignored_training",
     "in_background",
     "init_store",
@@ -66,6 +67,12 @@ def _at_exit() -> None:
     if _session is not None:
         with guard.protect("the exit"):
             _session.close()
+
+
+def exits_with(code: Any) -> None:
+    """For what runs a program: it was left by ``sys.exit(code)``, which nobody can ask Python for at the exit."""
+    if _session is not None:
+        _session.exits_with(code)
 
 
 def enable(

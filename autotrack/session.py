@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autotrack import context, guard, models, plugins
 from autotrack.backends.base import new_run_id
@@ -68,6 +68,7 @@ class Session:
         self._error_before = _uncaught()
         self.closing = False
         self.error: BaseException | None = None  # that ends this process
+        self._exit: SystemExit | None = None
         self._last_start = 0
         self._ends_with = 0  # pid of the process whose end closes this session
         self._series = SeriesRuns(self._open_series)
@@ -251,6 +252,11 @@ class Session:
         for forwarder in self.forwarders:
             forwarder.close(max(0.0, deadline - time.monotonic()))
 
+    def exits_with(self, code: Any) -> None:
+        """The program was left by ``sys.exit(code)``: Python has forgotten that when it asks us to close."""
+        left = SystemExit(code)
+        self._exit = None if status_of(left) == "finished" else left
+
     def close(self) -> None:
         """At exit: end what is open, write what is missing, sync, for a bounded time."""
         if isinstance(self.backend, NullBackend):
@@ -260,6 +266,7 @@ class Session:
         error = _uncaught()
         if error is self._error_before or hasattr(sys, "ps1") or in_notebook():
             error = None  # not what ended this process
+        error = error or self._exit
         self.closing, self.error = True, error
         for integration in self.integrations:
             with guard.protect(f"closing {integration.name}", integration.name):

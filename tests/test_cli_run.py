@@ -159,3 +159,13 @@ def test_what_cannot_be_run_is_said(folder, arguments, env, code, words):
     done = call("-m", "autotrack", "run", *arguments, cwd=folder, **env)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(("code", "status"), [("0", "finished"), ("None", "finished"), ("3", "failed")])
+def test_what_is_open_when_the_program_is_left_ends_as_its_exit_code_says(tmp_path, code, status):
+    (tmp_path / "left.py").write_text(f"import autotrack, sys\nautotrack.start_run('mine')\nsys.exit({code})\n")
+    done = call("-m", "autotrack", "run", "left.py", cwd=tmp_path)
+    assert done.returncode == int(eval(code) or 0)
+    (run,) = autotrack.runs(store=tmp_path / "store")
+    assert run.status == status
+    assert (run.error is None) == (status == "finished")

@@ -12,6 +12,7 @@ from types import ModuleType, TracebackType
 import click
 
 import autotrack
+from autotrack import api
 
 __all__ = ["Program", "run"]
 
@@ -53,7 +54,8 @@ class Program(Exception):
                 file = vars(self.main)["__file__"]
                 code = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
                 exec(code, vars(self.main))  # noqa: S102  what the command is for
-        except SystemExit:
+        except SystemExit as error:
+            api.exits_with(error.code)
             raise
         except BaseException:
             self._hide_frames()
