@@ -4,17 +4,23 @@ One server for all cases (SQLite, one worker), on this machine.
 
 - *added*: ``LogisticRegression`` on 569 rows of 30 columns; autotrack with ``enable(store=server)``, its forwarder at
   work beside the fits, and ``mlflow.sklearn.autolog()`` to the same server, both with their defaults.
-- *points a second*: a run of 5,000 points copied by ``autotrack sync``'s own code, beside the same number of points in
+- *a step*: one of a training that logs a metric, with about a millisecond of work, where the store is the server,
+  beside one where it is a folder: 500 steps each in turn, in one process.
+- *points a second*: a run of 20,000 points copied by ``autotrack sync``'s own code, beside the same number of points in
   requests of 1,000 that were made before, sent one after the other by the HTTP client alone: what the server can do.
+  *busy* is the processor time of the server, and of what copies, by the seconds that passed meanwhile: the server has
+  one worker, so that 1 is all that it can do, on a machine that does nothing else.
 - *memory*: the peak of ``autotrack sync`` as a process that copies a run of 20,000 points.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,8 +32,10 @@ from typing import Any
 
 from common import Case, Found, Turn, added, bench, emit, emit_ratio, pairs
 
-POINTS = 5000
+POINTS = 20_000
+STEPS = 500
 SERVER = "BENCH_REMOTE_SERVER"
+SERVER_GROUP = "BENCH_REMOTE_SERVER_GROUP"
 
 
 def measure_fit(begin: Callable[[str], None], folder: Path) -> Iterator[Turn]:
@@ -110,13 +118,57 @@ def measure_rate(folder: Path) -> Iterator[Turn]:
         record(store, POINTS)
         remote = plugins.remote(server)
         forwarder = Forwarder(store, remote)
-        started = time.perf_counter()
+        here, there, started = time.process_time(), server_time(), time.perf_counter()
         while forwarder.round():
             pass
-        ours = POINTS / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        here, there = time.process_time() - here, server_time() - there
         remote.close()
         assert not forwarder.progress.problems
-        yield {"copied": [ours], "alone": [alone()]}
+        yield {
+            "copied": [POINTS / seconds],
+            "alone": [alone()],
+            "busy": [here / seconds],
+            "server busy": [there / seconds],
+        }
+
+
+def server_time() -> float:
+    """Processor time of the server's processes, in seconds; NaN where the system does not tell."""
+    group, ticks = os.environ[SERVER_GROUP], 0
+    if not Path("/proc/self/stat").is_file():
+        return math.nan
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it ended
+            continue
+        if words[2] == group:
+            ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def measure_steps(folder: Path) -> Iterator[Turn]:
+    """Turns of the time of a step with a server, and without."""
+    import numpy
+
+    import autotrack
+
+    matrix = numpy.ones((300, 300))
+
+    def steps(store: str) -> float:
+        autotrack.enable(store=store)
+        taken = []
+        with autotrack.start_run() as run:
+            for step in range(STEPS):
+                started = time.perf_counter()
+                (matrix @ matrix).sum()
+                run.log_metrics({"loss": 0.5}, step=step)
+                taken.append(time.perf_counter() - started)
+        return statistics.median(taken)
+
+    while True:
+        yield {"server": [steps(os.environ[SERVER])], "folder": [steps(os.fspath(folder / "store"))]}
 
 
 def measure_memory(folder: Path) -> Iterator[Turn]:
@@ -135,6 +187,7 @@ def measure_memory(folder: Path) -> Iterator[Turn]:
 CASES = {
     "autotrack": Case(partial(measure_fit, autotrack), ("scikit-learn", "skops", "mlflow")),
     "mlflow": Case(partial(measure_fit, mlflow), ("mlflow",)),
+    "steps": Case(measure_steps, ("mlflow", "urllib3", "numpy")),
     "rate": Case(measure_rate, ("mlflow", "urllib3")),
     "memory": Case(measure_memory, ("mlflow", "urllib3")),
 }
@@ -148,11 +201,16 @@ def report(found: Found) -> None:
     emit("remote: added to a fit, autotrack", ours, "ms", at_most=15.0)
     emit("remote: added to a fit, mlflow", theirs, "ms")
     emit_ratio("remote: added to a fit, mlflow / autotrack", theirs, ours, at_least=150.0)
-    emit("remote: points copied", found["rate"]["copied"], "per s")
-    emit("remote: points, the HTTP client alone", found["rate"]["alone"], "per s")
-    emit_ratio(
-        "remote: points copied / by the client alone", found["rate"]["copied"], found["rate"]["alone"], at_least=0.8
-    )
+    steps, rate = found["steps"], found["rate"]
+    emit("remote: a step, the store a folder", steps["folder"], "us")
+    emit("remote: a step, the store a server", steps["server"], "us")
+    emit_ratio("remote: a step, folder / server", steps["folder"], steps["server"], at_least=0.95)
+    emit("remote: points copied", rate["copied"], "per s")
+    emit("remote: points, the HTTP client alone", rate["alone"], "per s")
+    emit_ratio("remote: points copied / by the client alone", rate["copied"], rate["alone"], at_least=0.8)
+    if not math.isnan(rate["server busy"][0]):
+        emit("remote: the server busy meanwhile", rate["server busy"], "times")
+    emit("remote: what copies busy meanwhile", rate["busy"], "times", at_most=0.1)
     emit("remote: memory of the process that copies", found["memory"]["peak"], "MB", at_most=100.0)
 
 
@@ -194,6 +252,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server is ended as well
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process, os.environ[SERVER] = start_server(Path(folder))
+        os.environ[SERVER_GROUP] = str(process.pid)
         try:
             bench(CASES, report, rounds=6, seconds=120)
         finally:
