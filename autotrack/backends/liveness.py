@@ -29,10 +29,13 @@ def _read(path: str) -> str:
 
 
 def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot (field 22 of its stat), or empty."""
+    """Start time of a process in clock ticks since boot (field 22 of its stat), or empty.
+
+    Empty also for one that has ended and that nobody has asked for: in a container that may go on for ever.
+    """
     _, _, rest = _read(f"/proc/{pid}/stat").rpartition(")")
     words = rest.split()
-    return words[19] if len(words) > 19 else ""
+    return words[19] if len(words) > 19 and words[0] not in ("Z", "X") else ""
 
 
 @functools.cache

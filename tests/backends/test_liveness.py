@@ -45,6 +45,18 @@ def test_a_dead_process_of_this_host_is_killed(backend, run):
     assert status_of(backend, run) == "killed"
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only /proc tells")
+def test_a_process_that_nobody_asked_for_after_its_end_is_killed(backend, run):
+    """As in a container whose first process is not for that."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    pretend(backend, run, pid=process.pid, started=liveness._started(process.pid))
+    assert status_of(backend, run) == "running"
+    os.kill(process.pid, 9)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert status_of(backend, run) == "killed"
+    process.communicate()
+
+
 def test_a_pid_that_was_given_again_is_killed(backend, run):
     pretend(backend, run, started="1")
     assert status_of(backend, run) == "killed"

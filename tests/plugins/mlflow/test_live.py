@@ -1,7 +1,6 @@
 """The forwarder at work: trainings whose store is a server, and what is there after kills of either."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -157,17 +156,3 @@ def test_a_server_that_refuses_ends_the_forwarder_and_not_the_training(train, pr
     assert gone(training.forwarder)
     (log,) = (training.store / "log").iterdir()
     assert "MLFLOW_TRACKING_USERNAME" in log.read_text()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_forwarder_killed_at_a_random_moment(seed: int, train, server: str):
-    experiment = f"random {seed}"
-    training = train(server, experiment, 1500, 0.001)
-    time.sleep(random.Random(seed).random() * 4)
-    kill(training.forwarder)
-    training.wait_logged()
-    assert "copying them failed" in training.end()
-    copy(training.store, server)
-    run = the_run(server, experiment)
-    assert run.info.status == "FINISHED"
-    assert points(server, run, "loss") == [(step, step / 4) for step in range(1500)]
