@@ -142,9 +142,12 @@ def _files(client: Client, root: str, run: ForeignRun) -> Iterator[tuple[str, Ca
         for file in client.get(PROXY, {"path": f"{top}/{folder}".rstrip("/")}, Files).files:
             path = f"{folder}/{file.path}".lstrip("/")
             count += 1
-            if file.path in ("", ".", "..") or "/" in file.path or count > MOST_FILES or path.count("/") > DEEPEST:
-                raise RemoteError(f"{client.address} lists {path[:200]!r} among the files of a run")
-            if file.is_dir:
+            if file.path in ("", ".", "..") or "/" in file.path or path.count("/") > DEEPEST:
+                run.problems.append(f"file {path[:200]!r} is left out: that is no name of one")
+            elif count > MOST_FILES:
+                run.problems.append(f"of its files only {MOST_FILES} are brought")
+                return
+            elif file.is_dir:
                 waiting.append(path)
             else:
                 yield path, partial(_fetch, client, f"{top}/{path}")

@@ -19,6 +19,9 @@ __all__ = ["runs_in"]
 _LONGEST = 64 << 20
 """Bytes of a file of values beyond which it is not read."""
 
+_LONGEST_META = 1 << 16
+"""Bytes of a ``meta.yaml`` beyond which it is not read; most have less than a thousand."""
+
 _NUMBERS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 
 
@@ -61,17 +64,17 @@ def _meta(folder: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415
 
     try:
-        found = yaml.safe_load(_read(folder / "meta.yaml"))
+        found = yaml.safe_load(_read(folder / "meta.yaml", _LONGEST_META))
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _read(path: Path) -> str:
-    """A small text file; a link counts as none."""
+def _read(path: Path, limit: int = _LONGEST) -> str:
+    """A text file; a link counts as none."""
     with _open(path) as file:
-        data = file.read(_LONGEST + 1)
-    if len(data) > _LONGEST:
+        data = file.read(limit + 1)
+    if len(data) > limit:
         raise OSError(errno.EFBIG, "is too long", str(path))
     return data.decode("utf-8", "replace")
 

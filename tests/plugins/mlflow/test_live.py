@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 
 TRAIN = """
     import sys, time
+    seen = []
+    sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith("socket.conn") else None)
     import autotrack
 
     address, experiment, count, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
@@ -27,18 +29,19 @@ TRAIN = """
     run = autotrack.start_run("training")
     from autotrack.backends.housekeeping import housekeeper
     assert housekeeper.wait_idle(60)
-    print(autotrack.api.session_in_use().forwarders[0]._process.pid, flush=True)
+    print(*[forwarder._process.pid for forwarder in autotrack.api.session_in_use().forwarders], flush=True)
     run.log_params({"lr": 0.1})
     for step in range(count):
         run.log_metrics({"loss": step / 4}, step=step)
         time.sleep(pause)
+    assert seen == []
     print("logged", flush=True)
     sys.stdin.readline()
 """
 
 
 class Training:
-    """A training in a process of its own; ``forwarder`` is the process id of its forwarder."""
+    """A training in a process of its own; ``forwarder`` and ``others`` are process ids of its forwarders."""
 
     def __init__(self, folder: Path, *arguments: object, **environment: str) -> None:
         self.store = folder / ".autotrack"
@@ -48,7 +51,7 @@ class Training:
             env={**os.environ, "AUTOTRACK_EXIT_WAIT": "120", **environment},
         )  # fmt: skip
         assert self.process.stdout is not None
-        self.forwarder = int(self.process.stdout.readline())
+        self.forwarder, *self.others = map(int, self.process.stdout.readline().split())
 
     def wait_logged(self) -> None:
         assert self.process.stdout is not None
@@ -146,6 +149,24 @@ def test_a_server_that_is_away_for_a_while_costs_nothing(train, server: str, pro
     assert training.end() == ""
     assert points(server, the_run(server, "away"), "loss") == [(step, step / 4) for step in range(400)]
     assert gone(training.forwarder)
+
+
+def test_a_server_that_is_down_from_the_start(train, server: str, proxy: Proxy):
+    proxy.fault = lambda method, path, number: "reset"
+    training = train(proxy.address, "down at first", 200, 0, AUTOTRACK_EXIT_WAIT="0.5")
+    assert "a process of its own goes on copying them" in training.end()
+    proxy.fault = lambda method, path, number: ""
+    copy(training.store, server)  # beside the forwarder, which is still there
+    assert gone(training.forwarder, 200)
+    assert points(server, the_run(server, "down at first"), "loss") == [(step, step / 4) for step in range(200)]
+
+
+def test_one_of_two_servers_is_down(train, server: str):
+    training = train(f"{server},http://127.0.0.1:1", "one of two", 200, 0, AUTOTRACK_EXIT_WAIT="20")
+    said = training.end()
+    assert [line.split(" are on ")[1].split()[0] for line in said.splitlines()] == ["http://127.0.0.1:1"]
+    assert points(server, the_run(server, "one of two"), "loss") == [(step, step / 4) for step in range(200)]
+    os.kill(training.others[0], signal.SIGKILL)
 
 
 def test_a_server_that_refuses_ends_the_forwarder_and_not_the_training(train, proxy: Proxy):
