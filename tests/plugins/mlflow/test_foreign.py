@@ -121,7 +121,7 @@ def test_what_makes_no_sense_costs_nothing_else(mlruns: Path, tmp_path: Path):
     for name, meta in {
         "b": "- a list",
         "c": "{" * 100_000,
-        "f": "{" * 3000,
+        "f": "{" * 1000,
         "d": "start_time: x\nstatus: {}\n",
         "e": "!!python/none x",
     }.items():
