@@ -26,7 +26,7 @@ __all__ = [
 
 STORE_FOLDER = ".autotrack"
 
-_BOOLEANS = ("training_metrics", "input_example", "announce", "norms")
+_BOOLEANS = ("training_metrics", "input_example", "announce", "norms", "dask")
 _NUMBERS = ("model_max_mb", "session_max_gb", "store_max_gb", "exit_wait")
 _LISTS = ("integrations", "redact")
 _VARIABLES = ("plugins", "trace_plugins", "strict")  # of the environment only: they are read before any setting
@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
         session_max_gb: Gigabytes of models that one process saves by itself.
         store_max_gb: Gigabytes of models that a store holds before no more are saved by themselves.
         norms: Whether norms of gradients and parameters are recorded at each step of a PyTorch loop.
+        dask: Whether dask's workers record too, as joblib's own do. They must see the store's folder at its path.
         max_children: Candidates of a search that become child runs, the best ones; None for all.
         exit_wait: Seconds that the end of the process waits until all runs are on the server.
     """
@@ -69,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
     session_max_gb: float = 5.0
     store_max_gb: float = 20.0
     norms: bool = False
+    dask: bool = False
     max_children: int | None = None
     exit_wait: float = 10.0
 

@@ -33,6 +33,7 @@ VALUES = {
     "session_max_gb": (("1.5", 1.5), ("2", 2.0), (0, 0.0)),
     "store_max_gb": (("0", 0.0), ("1e3", 1000.0), (0.5, 0.5)),
     "norms": (("true", True), ("0", False), (True, True)),
+    "dask": (("true", True), ("0", False), (True, True)),
     "max_children": (("5", 5), ("20", 20), (0, 0)),
     "exit_wait": (("0", 0.0), ("2.5", 2.5), (3, 3.0)),
 }

@@ -7,11 +7,13 @@ the batch, and ``BatchedCalls.__call__`` gives it back where the batch runs.
 
 Worker processes get it with each task, in a small object that is pickled in the task's place: so it reaches
 pools that run already, and nested ones. Only with joblib's own backends, whose processes run on this machine
-from this very installation; dask's and ray's workers may know nothing of autotrack.
+from this very installation; other workers may know nothing of autotrack. Those of dask are told where they are threads
+of this process, and that they are within a training; more only when asked.
 """
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Generator
 from contextvars import ContextVar
@@ -19,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import autotrack
-from autotrack_joblib.worker import Task
+from autotrack_joblib.worker import SCOPES, Task
 
 Steps = Generator[None, autotrack.Outcome, None]
 
@@ -49,6 +51,8 @@ class JoblibIntegration(autotrack.Integration):
         parallel = args[0]
         self._note(parallel)
         context = autotrack.worker_context()
+        if _backend_module(parallel) == "joblib._dask":
+            context = _for_dask(parallel, context)
         if context is None:
             self._contexts.pop(parallel, None)
         else:
@@ -62,7 +66,7 @@ class JoblibIntegration(autotrack.Integration):
             self._scopes.pop(owner, None)  # a Parallel object that is called again, elsewhere
 
     def _dispatch(self, call: autotrack.Call) -> Steps | None:
-        if _has_processes(call.instance):
+        if _is_pickled(call.instance):
             context = self._contexts.get(call.instance)
             return None if context is None else self._sending(context)
         return self._in_scope(call)
@@ -92,7 +96,24 @@ class JoblibIntegration(autotrack.Integration):
             yield
 
 
-def _has_processes(parallel: Any) -> bool:
-    """Whether its tasks run in processes of joblib's own."""
-    backend = getattr(parallel, "_backend", None)
-    return type(backend).__module__ == "joblib._parallel_backends" and not getattr(backend, "uses_threads", False)
+def _for_dask(parallel: Any, context: dict[str, Any] | None) -> dict[str, Any]:
+    """What tasks take along to dask's workers, which may be threads of this process."""
+    asked = context is not None and context["settings"]["dask"]
+    token, scope = os.urandom(6).hex(), autotrack.current_scope()
+    if scope is not None:
+        SCOPES[token] = scope
+        weakref.finalize(parallel, SCOPES.pop, token, None).atexit = False
+    training = "joblib" if autotrack.in_training() else ""
+    known = context if asked and context is not None else {"training": training}
+    return {**known, "pid": os.getpid(), "token": token}
+
+
+def _backend_module(parallel: Any) -> str:
+    return type(getattr(parallel, "_backend", None)).__module__
+
+
+def _is_pickled(parallel: Any) -> bool:
+    """Whether its tasks are pickled: for processes of joblib's own, or for dask."""
+    module = _backend_module(parallel)
+    own = module == "joblib._parallel_backends" and not getattr(parallel._backend, "uses_threads", False)
+    return own or module == "joblib._dask"

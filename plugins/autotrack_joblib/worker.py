@@ -1,7 +1,8 @@
-"""What travels with a task into a worker process."""
+"""What travels with a task into a worker."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,12 @@ _SOURCE = (
     " if __import__('importlib.util').util.find_spec('autotrack_joblib') else function"
 )
 
+SCOPES: dict[str, autotrack.Scope] = {}
+"""Scopes of this process that tasks were sent from, by the token that went with them."""
+
 
 class Task:
-    """Calls a function, in a worker process within the scope that it was sent from."""
+    """Calls a function, in a worker within the scope that it was sent from."""
 
     __slots__ = ("context", "function")
 
@@ -29,12 +33,23 @@ class Task:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        scope, _ = autotrack.foreign(autotrack.WorkerContext, self.context)
+        scope, _ = autotrack.foreign(self._scope)
         if scope is None:  # something that autotrack needs is not installed in the worker
             return self.function(*args, **kwargs)
         with scope:
             result = self.function(*args, **kwargs)
-        return scope.with_messages(result)
+        return scope.with_messages(result) if isinstance(scope, autotrack.WorkerContext) else result
+
+    def _scope(self) -> autotrack.WorkerContext | autotrack.in_scope:
+        given = self.context
+        if "token" in given and given["pid"] == os.getpid():  # a thread of dask's
+            return autotrack.in_scope(SCOPES.get(given["token"], autotrack.current_scope()))
+        if "settings" in given:
+            return autotrack.WorkerContext(given)
+        # A process that is to record nothing of this training, also if it is enabled for itself.
+        return autotrack.in_scope(
+            autotrack.Scope(None, given["training"], None) if given["training"] else autotrack.current_scope()
+        )
 
 
 # ``warnings`` does not count frames of files that are called so: stacklevel=2 means the same as without us.

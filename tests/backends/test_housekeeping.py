@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,5 +179,5 @@ def test_python_does_not_warn_of_a_fork_because_of_us(script: Script):
 def test_it_does_warn_where_there_is_another_thread(script: Script):
     """The test above tests something."""
     other = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
-    done = script(other + __import__("textwrap").dedent(FORK), check=False, env={"PYTHONWARNINGS": "always"})
+    done = script(other + textwrap.dedent(FORK), check=False, env={"PYTHONWARNINGS": "always"})
     assert "DeprecationWarning: This process" in done.stderr
