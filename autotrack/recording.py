@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import operator
 import os
 import threading
 import time
@@ -128,14 +127,14 @@ class Recording:
 
     def _number(self, key: str, value: Any) -> float | None:
         """A metric's value as a float, or None with a note."""
-        number, error = foreign(_as_float, value)
+        number, error = foreign(values.as_float, value)
         if error is not None:
             kind = f"{type(error).__name__}: {_text_of(error)}"
             self._odd(f"metric {key!r}", f"metric {key!r} was not recorded: {type(value).__name__} ({kind})")
         return number
 
     def _step(self, step: Any, what: str) -> int | None:
-        number, _ = foreign(_as_whole, step)
+        number, _ = foreign(values.as_whole, step)
         if number is None or not -_MAX_STEP <= number < _MAX_STEP:
             text = f"a {type(step).__name__} was given as {what} that is no whole number of 64 bits; it was left out"
             self._odd(what, text)
@@ -369,21 +368,6 @@ class Recording:
                 metrics=self._metrics.to_json(),
                 tags=dict(self._tags),
             )
-
-
-def _as_float(value: Any) -> float:
-    if isinstance(value, (str, bytes)):
-        raise TypeError("text is no number")
-    item = getattr(value, "item", None)
-    return float(value if item is None else item())
-
-
-def _as_whole(value: Any) -> int | None:
-    try:
-        return operator.index(value)
-    except TypeError:
-        number = int(value)
-        return number if number == value else None
 
 
 def _text_of(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 import types
 from collections.abc import Callable, Collection
 from pathlib import PurePath
@@ -185,6 +186,23 @@ _MARKS: dict[str, Callable[[Any], Any]] = {
     "$type": lambda name: f"<{name}>",
     "$cut": lambda text: f"{text}…",
 }
+
+
+def as_float(value: Any) -> float:
+    """A number, or an array or tensor of one element; raises what its type raises where it is none."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError("text is no number")
+    item = getattr(value, "item", None)
+    return float(value if item is None else item())
+
+
+def as_whole(value: Any) -> int | None:
+    """A whole number of any type; None for another number, and for what is none what its type raises."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        number = int(value)
+        return number if number == value else None
 
 
 def is_default(value: Any, default: Any) -> bool:

@@ -2,13 +2,14 @@
 
 Every few seconds it runs the tasks that were given to it; jobs run once, as soon as it is free. It
 starts with the first task and starts anew in a forked child that has something to do. While a process
-forks it is away: Python warns of a fork beside threads, and a child must find nothing half done.
+forks it is away, since Python warns of a fork beside threads from 3.12 on.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,8 +172,6 @@ class Housekeeper:
 
 
 housekeeper = Housekeeper()
-os.register_at_fork(
-    before=housekeeper.before_fork,
-    after_in_parent=housekeeper.after_fork_in_parent,
-    after_in_child=housekeeper.after_fork_in_child,
-)
+os.register_at_fork(after_in_child=housekeeper.after_fork_in_child)
+if sys.version_info >= (3, 12):  # which warns; before, it would only cost time
+    os.register_at_fork(before=housekeeper.before_fork, after_in_parent=housekeeper.after_fork_in_parent)

@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.naive_bayes import GaussianNB
 
 import autotrack
 
@@ -74,6 +75,24 @@ def test_boosting_in_a_search(tracked):
     assert values("best_score") == [search.best_score_]
     score = best.score(X_test, y_test)
     assert values("score_on_X_test") == [score]
+
+
+def test_a_search_of_scikit_optimize(tracked):
+    """It asks for a few candidates at a time, and looks at their results in between."""
+    skopt = pytest.importorskip("skopt")
+    space = {"var_smoothing": (1e-9, 1.0, "log-uniform")}
+    search = skopt.BayesSearchCV(GaussianNB(), space, n_iter=6, cv=3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search.fit(X_train, y_train)
+    children = sorted(only().children, key=lambda child: int(child.id.rpartition(".")[2]))
+    assert [child.params for child in children] == [dict(params) for params in search.cv_results_["params"]]
+    for name in ("mean_test_score", "std_test_score", "rank_test_score"):
+        assert [child.metrics[name] for child in children] == search.cv_results_[name].tolist()
+    for split in range(3):
+        expected = search.cv_results_[f"split{split}_test_score"].tolist()
+        assert [child.history("test_score")[split].value for child in children] == expected
+    assert values("best_score") == [search.best_score_]
 
 
 def test_imbalanced_learn(tracked):
