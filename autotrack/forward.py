@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from autotrack import plugins
 from autotrack.backends.base import Entry
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.journal_folder import open_plain_file
 from autotrack.backends.liveness import is_alive
+from autotrack.backends.run_files import RunFiles
 from autotrack.backends.tail import JournalTail
 from autotrack.backends.trash import TRASH
-from autotrack.errors import RemoteError, RemoteRefused
+from autotrack.errors import ArtifactPathError, RemoteError, RemoteRefused
 from autotrack.records import Artifact, Begin, End, Model, Removed, Restored, Resumed
 from autotrack.remote import LocalRun, Remote, RemoteRun
+from autotrack.remote_reading import encode_head
 
 __all__ = ["Copier", "Forwarder", "Progress", "sync"]
 
@@ -272,13 +275,19 @@ class _Run:
     def _open(self, remote: Remote) -> RemoteRun:
         if self._copy is None:
             assert self._begin is not None
-            self._copy = remote.run(LocalRun(self._id, self._begin, self._start, self._open_file))
+            self._copy = remote.run(LocalRun(self._id, self._begin, self._start, self._open_file, self._describe))
             # A run in the trash is of interest only where it is to be deleted there as well.
             self.gone = self._copy.removed or (self._folder.parent.name == TRASH and not self._copy.exists)
         return self._copy
 
     def _open_file(self, path: str) -> BinaryIO:
         return self._source.open(self._id, path)
+
+    def _describe(self, model: Model) -> dict[str, bytes]:
+        try:
+            return plugins.describe_model(model, lambda: self._open_file(model.path))
+        except (OSError, ArtifactPathError):  # its file is gone
+            return {}
 
     def _new(self) -> Iterator[tuple[JournalTail, list[Entry]]]:
         for name in self._writers():
@@ -307,14 +316,22 @@ class _Run:
             return time.time()
 
     def _keep_journals(self, copy: RemoteRun) -> None:
-        for tail in self._tails.values():
-            if tail.offset and copy.journals.get(tail.writer) != tail.offset:
-                try:
-                    file = open_plain_file(tail.path)
-                except OSError:  # it was moved away
-                    continue
-                with file:
-                    copy.keep_journal(tail.writer, file, tail.offset)
+        new = [tail for tail in self._tails.values() if tail.offset and copy.journals.get(tail.writer) != tail.offset]
+        if new:
+            self._keep_head(copy)  # first: it counts once the journals that it is of are there
+        for tail in new:
+            try:
+                file = open_plain_file(tail.path)
+            except OSError:  # it was moved away
+                continue
+            with file:
+                copy.keep_journal(tail.writer, file, tail.offset)
+
+    def _keep_head(self, copy: RemoteRun) -> None:
+        run = RunFiles(self._id)
+        if run.refresh(str(self._folder / "journal")):
+            sizes = {mark.name.removesuffix(".jsonl"): mark.offset for mark in run.marks}
+            copy.keep_head(encode_head(run.state, sizes))
 
 
 def _parts(entries: list[Entry]) -> Iterator[list[Entry]]:

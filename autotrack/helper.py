@@ -51,6 +51,7 @@ def convert(job: dict[str, Any], form: ModelFormat) -> None:
     temporary.chmod(source.stat().st_mode & 0o777)
     temporary.rename(target)
     model.format, model.size, model.requires = saved.format, len(saved.data), saved.requires
+    model.types = saved.types
     model.path, model.sha256 = target.relative_to(folder).as_posix(), hashlib.sha256(saved.data).hexdigest()
     _append(journal, model)
     source.unlink()

@@ -24,7 +24,7 @@ def backend_of(store: str | os.PathLike[str] | None) -> AnyBackend:
     """A store; by default the one in use, else the one found from here."""
     if store is not None:
         if config.is_remote(os.fspath(store)):
-            raise StoreError("runs can be read from a server, and are copied to it; models are registered in a folder")
+            raise StoreError("runs can be read from a server, and are copied to it; they are changed in their folder")
         backend = open_backend(os.fspath(store))
     elif (session := api.session_in_use()) is not None:
         backend = session.backend

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
-from autotrack import reader, values
+from autotrack import api, config, plugins, reader, values
 from autotrack.backends.base import RunSource
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.housekeeping import housekeeper
@@ -20,7 +20,7 @@ from autotrack.reader import RunRecord
 from autotrack.records import Model
 from autotrack.stored import StoredModel
 
-__all__ = ["SCHEME", "get_model", "load_model", "registry_of", "split_ref"]
+__all__ = ["SCHEME", "get_model", "load_model", "registry_of", "server_of", "split_ref"]
 
 SCHEME = "models:/"
 """What a reference to a registered model begins with."""
@@ -68,15 +68,35 @@ def load_model(
 
 
 def registry_of(store: str | os.PathLike[str] | None) -> Registry:
-    """The registry of a store.
+    """The registry of a store; by default of the one in use, and where that is a server, the server's.
 
     Raises:
-        StoreError: It has none.
+        StoreError: It has none, or is a server that is not to be spoken to.
     """
-    registry: Registry | None = backend_of(store).registry()
+    uri = server_of(store)
+    offer = plugins.check_remote(uri).registry if uri else None
+    registry: Registry | None = backend_of(store).registry() if not uri else offer(uri) if offer else None
     if registry is None:
         raise StoreError("this store keeps no registered models")
     return registry
+
+
+def server_of(store: str | os.PathLike[str] | None) -> str:
+    """URI of the server whose registered models are meant, of several the first; empty where they are in a folder.
+
+    Raises:
+        StoreError: Nothing is to be asked of a server now.
+    """
+    if store is not None:
+        return os.fspath(store) if config.is_remote(os.fspath(store)) else ""
+    session = api.session_in_use()
+    settings = config.resolve() if session is None else session.settings
+    servers = config.split_store(settings.store)[1]
+    if servers and settings.mode == "offline":
+        raise StoreError(
+            f"registered models are on {servers[0]}, and the mode is offline: do it later, with the mode on"
+        )
+    return servers[0] if servers else ""
 
 
 def split_ref(ref: str) -> tuple[str, str]:

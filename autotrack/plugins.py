@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pluggy
 
@@ -19,9 +19,20 @@ from autotrack.integration import Integration
 from autotrack.models import ModelFormat
 
 if TYPE_CHECKING:
+    from autotrack.records import Model
     from autotrack.remote import ForeignRun, Offer, Remote
 
-__all__ = ["Plugin", "check_remote", "foreign_runs", "found", "integrations", "model_formats", "offered", "remote"]
+__all__ = [
+    "Plugin",
+    "check_remote",
+    "describe_model",
+    "foreign_runs",
+    "found",
+    "integrations",
+    "model_formats",
+    "offered",
+    "remote",
+]
 
 GROUP = "autotrack"
 
@@ -169,6 +180,25 @@ def model_formats() -> list[ModelFormat]:
                 getattr(form, method)
             formats.append(form)
     return formats
+
+
+def describe_model(record: Model, opens: Callable[[], BinaryIO]) -> dict[str, bytes]:
+    """What MLflow needs beside a stored model's file to open it, by POSIX path; nothing is loaded.
+
+    Empty where its format has nothing to say, or somebody would have to vouch for what is in it first.
+
+    Args:
+        record: What was recorded of it.
+        opens: Opens its file.
+    """
+    from autotrack.models.export import description_files  # noqa: PLC0415  a training describes nothing
+
+    for form in model_formats():
+        if form.name == record.format and (describe := getattr(form, "describe", None)) is not None:
+            with opens() as file:
+                exported = describe(record, file)
+            return {} if exported is None or not exported.flavors else description_files(record, exported)
+    return {}
 
 
 def check_remote(uri: str) -> Offer:

@@ -8,7 +8,6 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 from autotrack import values
@@ -19,7 +18,7 @@ from autotrack.edits import Editable
 from autotrack.errors import AmbiguousReference, RunNotFound
 from autotrack.experiment import ExperimentNames, experiment_names, names_experiments
 from autotrack.matching import Comparison, Order, matches, sort_key
-from autotrack.records import Artifact, End, Facts, Model, Note, Record
+from autotrack.records import Artifact, End, Facts, Model, Note, Record, model_number
 
 if TYPE_CHECKING:
     import pandas
@@ -151,7 +150,7 @@ class _Fold:
     def _model(self, record: Model) -> None:
         old = self.models.get(record.name)
         # The helper may say late what became of a model that was saved anew meanwhile.
-        if old is None or _number_of(record) >= _number_of(old):
+        if old is None or model_number(record) >= model_number(old):
             self.models[record.name] = record
 
     def _note(self, record: Note) -> None:
@@ -172,12 +171,6 @@ class _Fold:
             if part != "_source":
                 result.__dict__[part] = getattr(self, part)
         return result
-
-
-def _number_of(model: Model) -> int:
-    """How many times a model of this name had been saved, by the name of its file: ``model-2.skops``."""
-    number = PurePosixPath(model.path).stem.removeprefix(f"{model.name}-")
-    return int(number) if number.isdigit() else 1
 
 
 def read_run(source: RunSource, run_id: str) -> RunRecord:
@@ -330,6 +323,7 @@ def _listed(source: RunSource, query: Query, names: ExperimentNames, archived: b
             yield head
 
 
+_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 _EXTREME = re.compile(r"@(max|min):(.+)", re.DOTALL)
 
 
@@ -345,10 +339,14 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
         RunNotFound: It means none.
         AmbiguousReference: It means several; the message lists them.
     """
-    ids = source.run_ids()
     base, _, child = ref.partition(".")
-    if base in ids and (child or base == ref):
-        return _descendant(read_run(source, base), ref, child)
+    if _RUN_ID.fullmatch(base) and (child or base == ref):
+        try:
+            run = read_run(source, base)
+        except RunNotFound:  # a name may look like an id
+            pass
+        else:
+            return _descendant(run, ref, child)
     if ref == "@last":
         candidates = [head.id for head in itertools.islice(_all(source), 1)]
     elif match := _EXTREME.fullmatch(ref):
@@ -357,13 +355,16 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
         candidates = [head.id for head in _all(source, archived=True) if head.name == ref]
         if len(candidates) > 1:
             _only(candidates, ref)
-        begun = [
-            run_id for run_id in ids if base and base in (run_id[: len(base)], run_id.partition("-")[2][: len(base)])
-        ]
-        if not candidates and begun and (child or base == ref):
-            return _descendant(read_run(source, _only(begun, ref)), ref, child)
+        if not candidates and base and (child or base == ref):
+            begun = [
+                run_id
+                for run_id in source.run_ids()
+                if base in (run_id[: len(base)], run_id.partition("-")[2][: len(base)])
+            ]
+            if begun:
+                return _descendant(read_run(source, _only(begun, ref)), ref, child)
     if not candidates:
-        raise RunNotFound(f"no run matches {ref!r} among {len(ids)} runs; `autotrack ls` lists them")
+        raise RunNotFound(f"no run matches {ref!r} among {len(source.run_ids())} runs; `autotrack ls` lists them")
     return read_run(source, candidates[0])
 
 

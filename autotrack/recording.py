@@ -259,6 +259,7 @@ class Recording:
             becomes=saved.convert_to,
             stays=saved.stays,
             signature={**saved.signature, **signature},
+            types=saved.types,
         )
         dropped = self._writer.dropped
         self._write([record])

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any, Union, cast
 
 import msgspec
@@ -49,6 +50,7 @@ __all__ = [
     "decode_lines",
     "encode",
     "encode_all",
+    "model_number",
     "number_from_json",
     "number_to_json",
 ]
@@ -154,7 +156,8 @@ class Model(Record, tag="model", kw_only=True):
     """A saved model. The newest record of a name counts: a pickle may be followed by its safe form.
 
     ``becomes`` is the format that a pickle is being turned into, ``stays`` says why it will not be. ``signature``
-    describes inputs and outputs: columns, dtypes, shapes with null for the number of rows. Beside the file lie
+    describes inputs and outputs: columns, dtypes, shapes with null for the number of rows. ``types`` names what of the
+    file the library of its format does not trust by itself; None where nobody looked. Beside the file lie
     ``requirements.txt`` and, where it was asked for, ``input_example.json``.
     """
 
@@ -168,6 +171,7 @@ class Model(Record, tag="model", kw_only=True):
     stays: str = ""
     becomes: str = ""
     signature: dict[str, Any] = {}
+    types: list[str] | None = None
 
 
 class Version(Record, tag="version", kw_only=True):
@@ -331,6 +335,12 @@ def decode_lines(data: bytes) -> list[Record]:
         if record is not None:
             found.append(record)
     return found
+
+
+def model_number(model: Model) -> int:
+    """How many times a model of this name had been saved, by the name of its file: ``model-2.skops``."""
+    number = PurePosixPath(model.path).stem.removeprefix(f"{model.name}-")
+    return int(number) if number.isdecimal() and len(number) < 10 else 1
 
 
 def _refuse_constant(name: str) -> float:

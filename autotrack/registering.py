@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import socket
 import time
@@ -10,9 +11,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from autotrack import values
+from autotrack import plugins, values
 from autotrack.backends.registry import RegisteredModel, check_alias
-from autotrack.model_lookup import get_model, registry_of
+from autotrack.model_lookup import get_model, registry_of, server_of
 from autotrack.records import RegistryChange, Version
 from autotrack.stored import BESIDE, StoredModel
 
@@ -54,7 +55,10 @@ def register_model(
     record = msgspec.structs.replace(model.record, t=0, c="", path=model.file_name, becomes="")
     lineage = {key: values.to_json(value) for key, value in model.lineage.items()}
     version = Version(n=0, at=int(time.time() * 1e6), model=record, by=_who(), run=model.run, lineage=lineage)
-    number = registry.add(name, version, _files(model))
+    files = _files(model)
+    if server_of(store):  # where others look for it with MLflow
+        files |= plugins.describe_model(record, lambda: io.BytesIO(model.read()))
+    number = registry.add(name, version, files)
     if alias is not None or tags or description is not None:
         aliases: dict[str, int | None] = {} if alias is None else {alias: number}
         change = RegistryChange(n=number, by=_who(), aliases=aliases, tags=dict(tags or {}), description=description)

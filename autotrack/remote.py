@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from autotrack.backends.base import Entry, RunLog, RunSource, StoredJournal, by_time, safe_path
-from autotrack.backends.journal import add_journal
+from autotrack.backends.journal import add_journal, run_start
 from autotrack.backends.stored_files import named_files
-from autotrack.records import Begin, Record
+from autotrack.records import Begin, Model, Record
+
+if TYPE_CHECKING:
+    from autotrack.backends.registry import Registry
 
 __all__ = [
     "Entry",
@@ -33,6 +36,7 @@ __all__ = [
     "add_journal",
     "by_time",
     "named_files",
+    "run_start",
     "safe_path",
 ]
 
@@ -46,12 +50,14 @@ class LocalRun:
         begin: Its first record.
         start: Unix time of that record, in seconds.
         open: Opens a stored file by its path below the run's folder.
+        describe: Gives what others need beside a saved model's file to open it, by POSIX path; nothing is loaded.
     """
 
     id: str
     begin: Begin
     start: float
     open: Callable[[str], BinaryIO]
+    describe: Callable[[Model], dict[str, bytes]]
 
 
 class RemoteRun(Protocol):
@@ -93,6 +99,10 @@ class RemoteRun(Protocol):
 
     def keep_journal(self, writer: str, journal: BinaryIO, size: int) -> None:
         """Keep ``size`` bytes of a writer's journal, so that the run can be restored from them."""
+        ...
+
+    def keep_head(self, head: bytes) -> None:
+        """Keep what a list shows of the run, for ``remote_reading``; it counts when the journals it names are kept."""
         ...
 
     def lost(self, time: float) -> None:
@@ -155,6 +165,7 @@ class Offer:
         source: Gives the reading half of a URI, likewise.
         foreign: Gives the runs of other tools at a URI or in a folder, experiment by experiment; None where it knows of
             none. Raises ConfigError where there can be none.
+        registry: Gives the registered models of a URI, likewise; None where the server has none.
     """
 
     name: str
@@ -163,3 +174,4 @@ class Offer:
     connect: Callable[[str], Remote]
     source: Callable[[str], RunSource]
     foreign: Callable[[str], Iterator[list[ForeignRun]]] | None = None
+    registry: Callable[[str], Registry] | None = None

@@ -52,6 +52,9 @@ class MemoryRun:
         self.remote.deleted.discard((self.run_id, child))
         return old
 
+    def keep_head(self, head):
+        self.head = head
+
     def keep_journal(self, writer, journal, size):
         self.remote.ask()
         self.remote.journals[self.run_id, writer] = journal.read(size)

@@ -23,7 +23,7 @@ from autotrack.records import Artifact, RegistryChange, Version
 
 __all__ = [
     "HistoryEntry", "ModelVersion", "RegisteredModel", "Registry", "check_alias", "check_change", "check_content",
-    "check_registered_name", "fold_registered", "is_registered_name",
+    "check_registered_name", "fold_registered", "is_registered_name", "place_aliases",
 ]  # fmt: skip
 
 _NAME = re.compile(r"[^\W_][\w .+()-]{0,79}")
@@ -203,6 +203,12 @@ def fold_registered(name: str, versions: Iterable[Version], history: Iterable[Hi
             if value is not None:
                 target.tags[key] = value
         target.description = target.description if change.description is None else change.description
+    place_aliases(model)
+    return model
+
+
+def place_aliases(model: RegisteredModel) -> None:
+    """Tell the versions of a registered model which aliases stand at them; what cannot be is a problem of it."""
     for alias, number in sorted(model.aliases.items()):
         if not _ALIAS.fullmatch(alias):
             del model.aliases[alias]
@@ -211,7 +217,6 @@ def fold_registered(name: str, versions: Iterable[Version], history: Iterable[Hi
             model.versions[number].aliases.append(alias)
         else:
             model.problems.append(f"alias {alias!r} stands at version {number}, which is not there")
-    return model
 
 
 def check_change(model: RegisteredModel, change: RegistryChange) -> None:

@@ -13,7 +13,7 @@ from autotrack.errors import ModelError
 from autotrack.models.formats import Exported
 from autotrack.records import Model
 
-__all__ = ["export_files", "mlflow_schema"]
+__all__ = ["description_files", "export_files", "mlflow_schema"]
 
 _TYPES = {  # MLflow's names of the types of columns
     "bool": "boolean", "boolean": "boolean", "int8": "integer", "int16": "integer", "int32": "integer",
@@ -48,6 +48,12 @@ def export_files(
     files = {**beside, file: data, "load.py": exported.code.encode()}
     files["requirements.txt"] = _requirements(beside.get("requirements.txt", b""), record.requires)
     files["model.json"] = json.dumps(facts, indent=2).encode() + b"\n"
+    return files | description_files(record, exported)
+
+
+def description_files(record: Model, exported: Exported) -> dict[str, bytes]:
+    """What MLflow needs beside the model's file to open it, by POSIX path; nothing where it cannot."""
+    files = {}
     if exported.module:  # MLflow imports it by name: two models in one process need two names
         files[f"code/{exported.module}.py"] = exported.code.encode()
     if exported.flavors:

@@ -37,7 +37,8 @@ class Saved(NamedTuple):
 
     ``cls`` is the full name of the model's class, where what was saved is of another one. ``convert_to`` names
     the safe format that it should be turned into off the training's way; empty: it stays as it is, and ``stays``
-    says why where that matters. ``signature`` is what the file itself says of inputs and outputs.
+    says why where that matters. ``signature`` is what the file itself says of inputs and outputs. ``types`` names what
+    of the file the format's own library does not trust by itself, where that is known.
     """
 
     data: bytes
@@ -48,6 +49,7 @@ class Saved(NamedTuple):
     stays: str = ""
     cls: str = ""
     signature: Mapping[str, Any] = MappingProxyType({})
+    types: list[str] | None = None
 
 
 class Exported(NamedTuple):
@@ -78,6 +80,10 @@ class ModelFormat(Protocol):
     ``log_model`` takes by their path, with ``of_file(data) -> Saved``, which raises ModelError where it is no such file
     or could not be loaded; and ``runs_code = True``, which says that opening a file runs whatever code is in it: it is
     opened with ``trusted=True`` alone.
+
+    And it may have ``describe(record, file) -> Exported | None``: as ``export``, for a model that is copied to a
+    server, with nothing loaded, from what was recorded and the beginning of the file; None where somebody would have
+    to vouch for it first.
 
     Attributes:
         name: The format, as it stands in records.

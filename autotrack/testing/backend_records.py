@@ -195,6 +195,8 @@ class RecordTests:
         for step in range(10):
             for number, writer in enumerate(writers):
                 writer.write([point(writer, 100 * number + step)])
+        for writer in writers:
+            case.suite.settle(case.backend, writer.run_id)
         assert case.backend.source().run_ids() == [writer.run_id for writer in writers], "runs are not oldest first"
         for number, writer in enumerate(writers):
             found = steps(case.records(writer))
@@ -255,6 +257,7 @@ class RecordTests:
         writer.write([Summary(t=writer.elapsed(), tags={"late": "yes"})])
         writer.close()
         writer.close()
+        case.suite.settle(case.backend, writer.run_id)
         found = reader.read_run(case.backend.source(), writer.run_id)
         assert found.status == "failed", f"a run that ended as failed is {found.status} after a later tag"
         assert (found.duration, found.error) == (1.5, error), "the end is not what was written"

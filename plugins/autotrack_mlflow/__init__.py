@@ -11,6 +11,9 @@ import autotrack
 if TYPE_CHECKING:
     from autotrack.remote import ForeignRun, Offer, Remote, RunSource
 
+if TYPE_CHECKING:
+    from autotrack.remote_reading import Registry
+
 __all__ = ["autotrack_remotes"]
 
 
@@ -36,10 +39,17 @@ def _foreign(place: str) -> Iterator[list[ForeignRun]]:
     return runs_in(Path(place).expanduser())
 
 
+def _registry(uri: str) -> Registry:
+    from autotrack_mlflow.registry import MlflowRegistry  # noqa: PLC0415
+
+    return MlflowRegistry(uri)
+
+
 @autotrack.hookimpl
 def autotrack_remotes() -> list[Offer]:
     """Offer the MLflow tracking server."""
     from autotrack.remote import Offer  # noqa: PLC0415  enable() does not need it
 
     schemes = ("http", "https", "mlflow+http", "mlflow+https")
-    return [Offer("mlflow", schemes, ("urllib3", "pip install 'autotrack-ml[mlflow]'"), _connect, _source, _foreign)]
+    needs = "urllib3", "pip install 'autotrack-ml[mlflow]'"
+    return [Offer("mlflow", schemes, needs, _connect, _source, _foreign, _registry)]

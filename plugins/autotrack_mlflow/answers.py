@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Done", "Experiment", "ExperimentId", "Experiments", "Files", "Found", "History", "Run", "RunAnswer"]
+__all__ = [
+    "Done", "Experiment", "ExperimentId", "Experiments", "Files", "Found", "History", "LoggedModel",
+    "LoggedModelAnswer", "LoggedModels", "ModelVersion", "ModelVersionAnswer", "ModelVersions", "Place",
+    "RegisteredModelAnswer", "Run", "RunAnswer",
+]  # fmt: skip
 
 
 class Done(msgspec.Struct):
@@ -106,3 +110,75 @@ class Files(msgspec.Struct):
     """``mlflow-artifacts/artifacts?path=``."""
 
     files: list[_File] = []
+
+
+class _LoggedModelInfo(msgspec.Struct):
+    model_id: str
+    name: str = ""
+    artifact_uri: str = ""
+    tags: list[_Tag] = []
+
+
+class LoggedModel(msgspec.Struct):
+    """A model of a run, with files of its own."""
+
+    info: _LoggedModelInfo
+
+
+class LoggedModelAnswer(msgspec.Struct):
+    """``logged-models``, and what is under it by an id."""
+
+    model: LoggedModel
+
+
+class LoggedModels(msgspec.Struct):
+    """``logged-models/search``."""
+
+    models: list[LoggedModel] = []
+    next_page_token: str = ""
+
+
+class _Alias(msgspec.Struct):
+    alias: str = ""
+    version: str = ""
+
+
+class _RegisteredModel(msgspec.Struct):
+    description: str = ""
+    tags: list[_Tag] = []
+    aliases: list[_Alias] = []
+
+
+class RegisteredModelAnswer(msgspec.Struct):
+    """``registered-models/get``."""
+
+    registered_model: _RegisteredModel
+
+
+class ModelVersion(msgspec.Struct):
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    description: str = ""
+    source: str = ""
+    tags: list[_Tag] = []
+
+
+class ModelVersionAnswer(msgspec.Struct):
+    """``model-versions/create``."""
+
+    model_version: ModelVersion
+
+
+class ModelVersions(msgspec.Struct):
+    """``model-versions/search``."""
+
+    model_versions: list[ModelVersion] = []
+    next_page_token: str = ""
+
+
+class Place(msgspec.Struct):
+    """``model-versions/get-download-uri``."""
+
+    artifact_uri: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from autotrack_mlflow.answers import Done, Experiment, ExperimentId, Found, Run,
 from autotrack_mlflow.client import Client, Rejected
 from autotrack_mlflow.mapping import OWN
 
-__all__ = ["CURSOR", "ID", "JOURNAL", "REMOVED", "RUN", "Copies", "Copy", "Experiments", "numbers"]
+__all__ = [
+    "CURSOR", "HEAD", "ID", "JOURNAL", "REMOVED", "RUN", "Copies", "Copy", "Experiments", "find_run", "numbers",
+]  # fmt: skip
 
 ID = f"{OWN}id"
 RUN = f"{OWN}run"
 CURSOR = f"{OWN}cursor."
 JOURNAL = f"{OWN}journal."
+HEAD = f"{OWN}head"
 REMOVED = f"{OWN}removed"
 """Tag of a run that was deleted because ours was: it is not, when it was somebody there."""
 
@@ -102,12 +106,23 @@ def numbers(tags: dict[str, str], prefix: str) -> dict[str, int]:
     }
 
 
+def find_run(client: Client, experiment: str, run_id: str) -> str:
+    """The id that a run of ours has in an experiment there; empty where it is not in it."""
+    if not re.fullmatch(r"[0-9A-Za-z.-]+", run_id):
+        return ""
+    query = {"experiment_ids": [experiment], "filter": f"tags.`{ID}` = '{run_id}'", "max_results": 1}
+    return next((run.info.run_id for run in client.post("mlflow/runs/search", query, Found).runs), "")
+
+
 class Copies:
     """Those of one run of ours and its children.
 
     Two processes may make the same one at the same time: after making one, each looks again, and of several the one
     with the smallest id counts, which both see alike. What its records are is kept with each, so that nothing is
     missing in it, whoever deleted the other.
+
+    Attributes:
+        experiment: Id of the experiment that they are in; empty as long as there is none.
     """
 
     def __init__(self, client: Client, run_id: str, experiments: Experiments, experiment: str) -> None:
@@ -115,9 +130,9 @@ class Copies:
         self._run_id = run_id
         self._experiments = experiments
         self._name = names.experiment_name(experiment)
-        self._experiment = experiments.find(self._name)
+        self.experiment = experiments.find(self._name)
         self._copies: dict[str, Copy] = {}
-        if self._experiment:
+        if self.experiment:
             for full, runs in self._search(RUN, run_id, "ALL").items():
                 self._copies[full.removeprefix(run_id).removeprefix(".")] = self._one(runs)
 
@@ -130,14 +145,14 @@ class Copies:
 
     def make(self, child: str, name: str, start: int) -> Copy:
         """The copy of a child run, made now; ``start`` in Unix milliseconds."""
-        if not self._experiment:
-            self._experiment = self._experiments.make(self._name)
+        if not self.experiment:
+            self.experiment = self._experiments.make(self._name)
         full = f"{self._run_id}.{child}" if child else self._run_id
         tags = {ID: full, RUN: self._run_id}
         if child and (parent := self._copies.get(child.rpartition(".")[0]) or self._copies.get("")):
             tags["mlflow.parentRunId"] = parent.id
         content = {
-            "experiment_id": self._experiment, "run_name": names.shortened(names.clean(name), 250), "start_time": start,
+            "experiment_id": self.experiment, "run_name": names.shortened(names.clean(name), 250), "start_time": start,
             "tags": [{"key": key, "value": value} for key, value in tags.items()],
         }  # fmt: skip
         made = self._client.post("mlflow/runs/create", content, RunAnswer, again=False).run
@@ -189,7 +204,7 @@ class Copies:
         """Runs with a tag, by the id that they are copies of."""
         result: dict[str, list[Run]] = {}
         query = {
-            "experiment_ids": [self._experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1000,
+            "experiment_ids": [self.experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": 1000,
             "run_view_type": view,
         }  # fmt: skip
         for found in self._client.pages("mlflow/runs/search", query, Found):

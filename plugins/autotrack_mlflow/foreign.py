@@ -13,10 +13,9 @@ from autotrack.errors import RemoteError
 from autotrack.records import Change, Facts, Params, Points, Record, Tags, number_to_json
 from autotrack.remote import ForeignRun
 from autotrack_mlflow.answers import Experiments, Files, Found, History, Run
-from autotrack_mlflow.artifacts import PROXY, folder_of
+from autotrack_mlflow.artifacts import FILE_LIMIT, PROXY, folder_of
 from autotrack_mlflow.client import Client, Rejected
 from autotrack_mlflow.copies import ID
-from autotrack_mlflow.source import FILE_LIMIT
 
 __all__ = ["Point", "file_problem", "foreign_runs", "logged", "status_of"]
 

@@ -44,6 +44,7 @@ class Changes:
         tags: Tags to set; None removes one.
         datasets: Inputs in the form of ``log-inputs``.
         files: Stored files: path below the run's folder, path among MLflow's artifacts.
+        models: Saved models, the last one of each name.
         texts: Artifacts made of long values: path among MLflow's artifacts, content.
         status: New status and, where it has ended, the end in milliseconds.
     """
@@ -55,6 +56,7 @@ class Changes:
     tags: dict[str, str | None] = field(default_factory=dict)
     datasets: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     status: tuple[str, int | None] | None = None
 
@@ -151,10 +153,7 @@ def _artifact(run: Changes, now: int, record: Artifact) -> None:
 
 
 def _model(run: Changes, now: int, record: Model) -> None:
-    folder = f"children/{record.c}/" if record.c else ""
-    beside = record.path.rpartition("/")[0]
-    for path in (record.path, f"{beside}/requirements.txt", f"{beside}/input_example.json"):
-        run.files[path] = path.removeprefix(folder)
+    run.models[record.name] = record
 
 
 def _facts(run: Changes, now: int, record: Facts) -> None:

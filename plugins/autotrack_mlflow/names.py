@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 import math
 import posixpath
 import re
+import zlib
 from typing import Any
 
 from autotrack.records import number_from_json
@@ -18,9 +21,12 @@ __all__ = [
     "experiment_name",
     "key",
     "metric_value",
+    "model_name",
+    "packed",
     "param_text",
     "shortened",
     "step",
+    "unpacked",
 ]
 
 KEY_LENGTH = 250
@@ -31,16 +37,22 @@ TAG_LENGTH = 5000
 
 _PLAIN = re.compile(r"[\w\-. /:]+")
 _ODD = re.compile(r"[^\w\-. /:]")
+_NO_MODEL_NAME = re.compile(r"[/:.%\"']")
 _INT64 = 2**63 - 1
+_UNPACKED = 1_000_000
+"""Bytes that a tag of ours unpacks to at most."""
 
 
 def key(name: str) -> str:
     """A name as a server takes it; where that is another one, with a mark that keeps two such names apart."""
     if _PLAIN.fullmatch(name) and len(name) <= KEY_LENGTH and posixpath.normpath(name) == name and _is_inside(name):
         return name
-    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     parts = [part for part in _ODD.sub("_", name).split("/") if part not in ("", ".", "..")]
-    return f"{'/'.join(parts)[: KEY_LENGTH - 9]}_{mark}"
+    return f"{'/'.join(parts)[: KEY_LENGTH - 9]}_{_mark(name)}"
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _is_inside(name: str) -> bool:
@@ -88,3 +100,27 @@ def shortened(text: str, length: int) -> str:
 def experiment_name(name: str) -> str:
     """The name of an experiment: any text of 1 to 500 characters."""
     return shortened(clean(name), 500) or "Default"
+
+
+def model_name(name: str) -> str:
+    """The name of a logged model: any text but for six characters; another one has a mark, as in ``key``."""
+    text = clean(name)
+    if not _NO_MODEL_NAME.search(text) and len(text) <= KEY_LENGTH:
+        return text
+    return f"{_NO_MODEL_NAME.sub('_', text)[: KEY_LENGTH - 9]}_{_mark(name)}"
+
+
+def packed(content: bytes) -> str:
+    """Content as a tag, compressed; empty where it is too long for one."""
+    text = base64.b64encode(zlib.compress(content, 9)).decode()
+    return text if len(text) <= TAG_LENGTH else ""
+
+
+def unpacked(text: str) -> bytes:
+    """What ``packed`` packed; empty where it is something else, or longer than a tag can hold in earnest."""
+    try:
+        unpacker = zlib.decompressobj()
+        content = unpacker.decompress(base64.b64decode(text, validate=True), _UNPACKED)
+    except (ValueError, binascii.Error, zlib.error):
+        return b""
+    return content if unpacker.eof else b""

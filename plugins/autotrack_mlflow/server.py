@@ -14,8 +14,9 @@ from autotrack_mlflow import names
 from autotrack_mlflow.answers import Done, RunAnswer
 from autotrack_mlflow.artifacts import Artifacts
 from autotrack_mlflow.client import Client, Rejected
-from autotrack_mlflow.copies import CURSOR, JOURNAL, Copies, Copy, Experiments
+from autotrack_mlflow.copies import CURSOR, HEAD, JOURNAL, Copies, Copy, Experiments
 from autotrack_mlflow.mapping import OWN, Changes, changes
+from autotrack_mlflow.models import RunModels
 
 __all__ = ["MlflowRemote", "MlflowRun"]
 
@@ -52,7 +53,9 @@ class MlflowRun:
         self._client = client
         self._local = local
         self._artifacts = Artifacts(client)
+        self._models = RunModels(client, self._artifacts, local)
         self._active = Copy("", "", "")  # that is being changed
+        self._head: dict[str, str] = {}  # tag that is to be set
         self.problems = self._artifacts.problems
         self._copies = Copies(client, local.id, experiments, local.begin.experiment)
         self.exists = self._copies.get("") is not None
@@ -80,6 +83,7 @@ class MlflowRun:
 
     def write(self, writer: str, entries: Sequence[Entry]) -> None:
         """Take the next records of one writer; see the contract."""
+        self._models.look(entries)
         new = [entry for entry in entries if self.missing(entry)]
         if not new or not self._takes_any():
             return
@@ -99,6 +103,8 @@ class MlflowRun:
             self._in_parts("datasets", change.datasets, OTHERS, lambda one: f"dataset {one['dataset']['name']!r}")
         for path, target in change.files.items():
             self._artifacts.put(copy.artifacts, target, partial(self._local.open, path))
+        for record in change.models.values():
+            self._models.put(self._copies.experiment, copy, record)
         for target, content in change.texts.items():
             self._artifacts.put_bytes(copy.artifacts, target, content)
         if change.status is not None:
@@ -198,8 +204,13 @@ class MlflowRun:
             file.seek(0)
             kept = self._artifacts.put(top.artifacts, f"autotrack/journal/{writer}.jsonl.gz", lambda: file)
         if kept:
-            self._tags({f"{JOURNAL}{writer}": str(whole)}, {})
+            self._tags({**self._head, f"{JOURNAL}{writer}": str(whole)}, {})
+            self._head = {}
         top.journals[writer] = whole
+
+    def keep_head(self, head: bytes) -> None:
+        """Keep what a list shows of the run; see the contract. One that is too long for a tag is not kept."""
+        self._head = {HEAD: names.packed(head)}  # goes with the first journal
 
     def lost(self, time: float) -> None:
         """The process is gone without having ended the run; see the contract."""

@@ -3,64 +3,107 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 import tempfile
-import urllib.parse
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
 from autotrack.errors import RemoteError, RunNotFound
 from autotrack.records import Begin, End, Metrics, Params, Record, Tags, number_to_json
-from autotrack.remote import Entry, RunLog, RunSource, StoredJournal, add_journal, by_time, safe_path
+from autotrack.remote import Entry, RunLog, RunSource, StoredJournal, add_journal, by_time, run_start, safe_path
+from autotrack.remote_reading import Query, RunHead, decode_head, derived_status, head_in, head_of
+from autotrack_mlflow import names
 from autotrack_mlflow.answers import Experiments, Found, History, Run
-from autotrack_mlflow.artifacts import PROXY, folder_of
-from autotrack_mlflow.client import Client, Rejected
-from autotrack_mlflow.copies import ID, JOURNAL, RUN, numbers
+from autotrack_mlflow.artifacts import fetch
+from autotrack_mlflow.client import Client
+from autotrack_mlflow.copies import HEAD, ID, JOURNAL, RUN, numbers
 from autotrack_mlflow.mapping import OWN, STATUS
+from autotrack_mlflow.models import find_models
 
 __all__ = ["MlflowSource"]
 
 _WRITER = re.compile(r"[0-9a-f]{16}")
 _RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 
+_ID_LENGTH = 29
+_SLACK = 60_000
+"""Milliseconds between the time in a run's id and that of its first record, at most."""
+
+_FIRST_PAGE = 40
+"""Runs in the first answer: most people look at the newest."""
+
+_PAGE = 200
+"""Runs in one answer: each is some kilobytes, with many params some hundred."""
+
 JOURNAL_LIMIT = 512 << 20
 """Bytes of a journal beyond which it is not unpacked."""
 
-FILE_LIMIT = 50 << 30
-"""Bytes of a file beyond which it is not fetched."""
-
 
 class MlflowSource(RunSource):
-    """The runs of ours that are on a server."""
+    """The runs of ours that are on a server. Each is asked for anew whenever it is read."""
 
     def __init__(self, uri: str) -> None:
         self._client = Client(uri)
         self._experiments: dict[str, str] = {}  # names by id
-        self._runs: dict[str, dict[str, Run]] | None = None  # by run, then by child run
 
     def run_ids(self) -> list[str]:
         """All runs, oldest first."""
-        self._runs = {}
+        return sorted({run_id for run_id, _ in self._list()})
+
+    def heads(self, query: Query) -> Iterator[RunHead]:
+        """Heads of all runs, newest first; see the contract."""
+        return (self._head(run_id, run) for run_id, run in self._list())
+
+    def heads_of(self, run_ids: Sequence[str]) -> dict[str, RunHead]:
+        """Whole heads of these runs; see the contract. Asked for by the time in which they began."""
+        times = [int(run_start(run_id) * 1000) for run_id in run_ids]
+        first, last = min(times, default=0) - _SLACK, max(times, default=0) + _SLACK
+        between = f" and attributes.start_time >= {first} and attributes.start_time <= {last}"
+        wanted, oldest = set(run_ids), min(run_ids, default="~")
+        listed = itertools.takewhile(lambda item: item[0] >= oldest, self._list(between))
+        found = {run_id: self._head(run_id, run) for run_id, run in listed if run_id in wanted}
+        return found | super().heads_of([run_id for run_id in run_ids if run_id not in found])
+
+    def _list(self, more: str = "") -> Iterator[tuple[str, Run]]:
+        """Top-level runs, newest first; each once."""
+        last = ""
+        for run in self._search(f"tags.`{ID}` LIKE '{'_' * _ID_LENGTH}'{more}", [f"tags.`{ID}` DESC"]):
+            run_id = run.tags().get(ID, "")
+            if _RUN_ID.fullmatch(run_id) and run_id != last:
+                yield run_id, run
+                last = run_id
+
+    def _search(self, query: str, order: list[str]) -> Iterator[Run]:
         self._experiments = self._find_experiments()
         ids = list(self._experiments)
-        for at in range(0, len(ids), 100):
-            query = {
-                "experiment_ids": ids[at : at + 100], "filter": f"tags.`{RUN}` LIKE '%'", "max_results": 1000
-            }  # fmt: skip
-            for page in self._client.pages("mlflow/runs/search", query, Found):
-                for run in page.runs:
-                    self._keep(run)
-        return sorted(run_id for run_id, copies in self._runs.items() if "" in copies)
+        if not ids:
+            return
+        content = {"experiment_ids": ids, "filter": query, "order_by": order, "max_results": _FIRST_PAGE}
+        page = self._client.post("mlflow/runs/search", content, Found)
+        yield from page.runs
+        if page.next_page_token:
+            content |= {"max_results": _PAGE, "page_token": page.next_page_token}
+            for page in self._client.pages("mlflow/runs/search", content, Found):
+                yield from page.runs
+
+    def _head(self, run_id: str, run: Run) -> RunHead:
+        """As the journals that the server keeps make it; from all that is there where it is not kept itself."""
+        tags = run.tags()
+        state = decode_head(names.unpacked(tags.get(HEAD, "")), numbers(tags, JOURNAL))
+        if state is None:
+            return head_in(self.read(run_id))
+        return head_of(run_id, state, derived_status(state.status, *_alive(run)))
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run; see the contract."""
         copies = self._copies(run_id)
         top = copies[""]
         log = RunLog(run_id)
-        log.alive = top.info.status == "RUNNING" or None  # as far as the server knows
-        for writer, journal in sorted(self.journals(run_id).items()):
+        log.alive, log.here = _alive(top)
+        for writer, journal in sorted(self._journals(top).items()):
             try:
                 with journal.open() as file:
                     add_journal(log, f"{writer}.jsonl", file.read())
@@ -75,32 +118,28 @@ class MlflowSource(RunSource):
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file; see the contract."""
         parts = safe_path(path).parts
-        copies, child = self._copies(run_id), ""
-        if parts[0] == "children" and len(parts) > 2:
-            child, parts = parts[1], parts[2:]
-        if child not in copies:
+        child, below = (parts[1], parts[2:]) if parts[0] == "children" and len(parts) > 3 else ("", parts)
+        run = self._copies(run_id).get(child)
+        if run is None:
             raise FileNotFoundError(path)
-        parts = ("autotrack", *parts) if parts[0] == "params" else parts[parts[0] == "artifacts" :]
-        return self._fetch(copies[child], "/".join(parts))
+        if below[0] == "models" and len(below) > 2:
+            for model in find_models(self._client, run.info.experiment_id, ID, run.tags()[ID]) or ():
+                if model.info.name == names.model_name(below[1]):
+                    return fetch(self._client, model.info.artifact_uri, "/".join(below[2:]))
+        below = ("autotrack", *below) if below[0] == "params" else below[below[0] == "artifacts" :]
+        return fetch(self._client, run.info.artifact_uri, "/".join(below))
 
     def _copies(self, run_id: str) -> dict[str, Run]:
-        if self._runs is None:
-            self.run_ids()
-        assert self._runs is not None
-        copies = self._runs.get(run_id, {})
+        """The copies of a run and its children, by child run; of several the one with the smallest id."""
+        copies: dict[str, Run] = {}
+        if _RUN_ID.fullmatch(run_id):
+            for run in self._search(f"tags.`{RUN}` = '{run_id}'", []):
+                top, _, child = run.tags().get(ID, "").partition(".")
+                if top == run_id and (child not in copies or run.info.run_id < copies[child].info.run_id):
+                    copies[child] = run
         if "" not in copies:
             raise RunNotFound(f"there is no run {run_id!r} on {self._client.address}")
         return copies
-
-    def _keep(self, run: Run) -> None:
-        tags = run.tags()
-        top, full = tags.get(RUN, ""), tags.get(ID, "")
-        if _RUN_ID.fullmatch(top) and full.partition(".")[0] == top:
-            assert self._runs is not None
-            copies = self._runs.setdefault(top, {})
-            child = full.removeprefix(top).removeprefix(".")
-            if child not in copies or run.info.run_id < copies[child].info.run_id:
-                copies[child] = run
 
     def _find_experiments(self) -> dict[str, str]:
         pages = self._client.pages("mlflow/experiments/search", {"max_results": 1000}, Experiments)
@@ -108,7 +147,9 @@ class MlflowSource(RunSource):
 
     def journals(self, run_id: str) -> dict[str, StoredJournal]:
         """The journals that were uploaded; see the contract."""
-        top = self._copies(run_id)[""]
+        return self._journals(self._copies(run_id)[""])
+
+    def _journals(self, top: Run) -> dict[str, StoredJournal]:
         return {
             writer: StoredJournal(size, partial(self._open_journal, top, writer, size))
             for writer, size in numbers(top.tags(), JOURNAL).items()
@@ -124,7 +165,7 @@ class MlflowSource(RunSource):
         file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
         try:
             with (
-                self._fetch(top, f"autotrack/journal/{writer}.jsonl.gz") as packed,
+                fetch(self._client, top.info.artifact_uri, f"autotrack/journal/{writer}.jsonl.gz") as packed,
                 gzip.GzipFile(fileobj=packed) as data,
             ):
                 while size > 0 and (block := data.read(min(size, 1 << 20))):
@@ -133,22 +174,6 @@ class MlflowSource(RunSource):
         except (EOFError, zlib.error) as error:
             file.close()
             raise OSError(str(error)) from None
-        except BaseException:
-            file.close()
-            raise
-        file.seek(0)
-        return file
-
-    def _fetch(self, run: Run, path: str) -> BinaryIO:
-        folder = folder_of(run.info.artifact_uri)
-        if folder is None:
-            raise FileNotFoundError(f"the server keeps its files at {run.info.artifact_uri[:200]}")
-        file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
-        try:
-            self._client.fetch(f"{PROXY}/{urllib.parse.quote(f'{folder}/{path}')}", file, FILE_LIMIT)
-        except Rejected as error:
-            file.close()
-            raise FileNotFoundError(f"{path}: {error}") from None
         except BaseException:
             file.close()
             raise
@@ -188,3 +213,10 @@ class MlflowSource(RunSource):
                 except ValueError:
                     raise RemoteError(f"{self._client.address}: {point.value!r} is no value of a metric") from None
                 yield point.timestamp / 1000, Metrics(m={key: number_to_json(value)}, s=point.step)
+
+
+def _alive(run: Run) -> tuple[bool | None, bool]:
+    """Whether the process of a run works, as far as the server was told; and whether that is for certain."""
+    if run.info.status == "RUNNING":
+        return True, False
+    return (False, True) if run.tags().get(f"{OWN}status") == "killed" else (None, False)

@@ -10,9 +10,13 @@ import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import autotrack
+
+if TYPE_CHECKING:
+    from autotrack.records import Model
 
 __all__ = ["OnnxFormat"]
 
@@ -82,12 +86,19 @@ class OnnxFormat:
 
     def export(self, data: bytes, file: str) -> autotrack.Exported:
         """The same file, with MLflow's own flavor."""
-        version = _version("onnx")
-        flavors: dict[str, dict[str, Any]] = {
-            "python_function": {"loader_module": "mlflow.onnx", "data": file},
-            "onnx": {"onnx_version": version, "data": file, "providers": ["CPUExecutionProvider"]},
-        }
-        return autotrack.Exported(_LOAD.format(file=file), flavors)
+        return _exported(file, _version("onnx"))
+
+    def describe(self, record: Model, file: BinaryIO) -> autotrack.Exported | None:
+        """As ``export``, by what was recorded."""
+        return _exported(PurePosixPath(record.path).name, record.requires.get("onnx", ""))
+
+
+def _exported(file: str, version: str) -> autotrack.Exported:
+    flavors: dict[str, dict[str, Any]] = {
+        "python_function": {"loader_module": "mlflow.onnx", "data": file},
+        "onnx": {"onnx_version": version, "data": file, "providers": ["CPUExecutionProvider"]},
+    }
+    return autotrack.Exported(_LOAD.format(file=file), flavors)
 
 
 def _version(name: str) -> str:

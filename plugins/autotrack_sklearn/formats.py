@@ -15,11 +15,14 @@ import pickle
 import sys
 import sysconfig
 import zipfile
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import autotrack
 from autotrack_sklearn.trusted import TRUSTED
+
+if TYPE_CHECKING:
+    from autotrack.records import Model
 
 _SECONDS_PER_BYTE = 1 / 400e6
 _SECONDS_PER_OBJECT = 5e-6  # an array, an estimator, a tree: each calls Python code of its own
@@ -88,8 +91,8 @@ class SkopsFormat:
         try:
             model = _Installed(io.BytesIO(data)).load()  # written by the process that sent us, checked by its sha256
             safe = skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED)
-            _refuse_bomb(safe)
-            return autotrack.Saved(safe, ".skops", self.name, _requires(model))
+            types = sorted(_unknown_to_skops(safe))
+            return autotrack.Saved(safe, ".skops", self.name, _requires(model), types=types)
         except autotrack.ModelError:
             raise
         except Exception as error:
@@ -117,18 +120,27 @@ class SkopsFormat:
 
     def export(self, data: bytes, file: str) -> autotrack.Exported:
         """The same file; what its loaders must trust is written beside it, MLflow's own flavor among them."""
-        trusted = sorted(_unknown_to_skops(data))
-        flavors: dict[str, dict[str, Any]] = {
-            "python_function": {"loader_module": "mlflow.sklearn", "model_path": file, "predict_fn": "predict"},
-            "sklearn": {
-                "pickled_model": file,
-                "serialization_format": "skops",
-                "skops_trusted_types": trusted,
-                "sklearn_version": importlib.metadata.version("scikit-learn"),
-                "code": None,
-            },
-        }
-        return autotrack.Exported(_LOAD.format(trusted=trusted, file=file), flavors)
+        return _exported(file, sorted(_unknown_to_skops(data)), importlib.metadata.version("scikit-learn"))
+
+    def describe(self, record: Model, file: BinaryIO) -> autotrack.Exported | None:
+        """As ``export``, by what was recorded; None where a type is in it that our list does not have."""
+        if record.types is None or not TRUSTED.issuperset(record.types):
+            return None
+        return _exported(PurePosixPath(record.path).name, record.types, record.requires.get("scikit-learn", ""))
+
+
+def _exported(file: str, trusted: list[str], version: str) -> autotrack.Exported:
+    flavors: dict[str, dict[str, Any]] = {
+        "python_function": {"loader_module": "mlflow.sklearn", "model_path": file, "predict_fn": "predict"},
+        "sklearn": {
+            "pickled_model": file,
+            "serialization_format": "skops",
+            "skops_trusted_types": trusted,
+            "sklearn_version": version,
+            "code": None,
+        },
+    }
+    return autotrack.Exported(_LOAD.format(trusted=trusted, file=file), flavors)
 
 
 class _Installed(pickle.Unpickler):

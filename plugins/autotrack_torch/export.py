@@ -88,11 +88,11 @@ if __name__ == "__main__":
 '''
 
 
-def exported(data: bytes, file: str, description: dict[str, Any], why_not: str) -> autotrack.Exported:
+def exported(sha256: str, file: str, description: dict[str, Any], why_not: str) -> autotrack.Exported:
     """A loader that builds the module, or, where that cannot be, gives its state dict.
 
     Args:
-        data: Content of the file.
+        sha256: Hash of the file.
         file: Its name.
         description: What was written into its metadata.
         why_not: Why its module is not to be built, in words; empty where it may.
@@ -103,7 +103,8 @@ def exported(data: bytes, file: str, description: dict[str, Any], why_not: str) 
     if unknown or why_not or error is not None:
         why = why_not or (f"unknown: {', '.join(unknown)}" if unknown else "its description is none")
         return autotrack.Exported(_STATE.format(why=why, file=file, aliases=aliases), {})
-    module = f"load_{hashlib.sha256(data).hexdigest()[:12]}"
+    # MLflow imports it by this name: the same state may be saved under two names.
+    module = f"load_{hashlib.sha256(f'{sha256} {file}'.encode()).hexdigest()[:12]}"
     code = _MODULE.format(spec=spec, file=file, aliases=aliases, strict=not missing)
     return autotrack.Exported(code, {"python_function": {"loader_module": module, "code": "code"}}, module)
 

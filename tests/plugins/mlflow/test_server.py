@@ -73,7 +73,8 @@ def test_a_training_with_data_model_children_and_scores(tracked: Path, server: s
     assert [column["name"] for column in json.loads(inputs["X"].schema)["mlflow_colspec"]] == list(X.columns)
     with record._open(record.models["model"].path) as file:
         saved = file.read()
-    assert Path(client(server).download_artifacts(run.info.run_id, record.models["model"].path)).read_bytes() == saved
+    with autotrack.get_run(record.id, store=server)._open(record.models["model"].path) as file:
+        assert file.read() == saved
 
 
 def test_a_second_copy_sends_nothing_and_a_later_one_what_is_new(tmp_path: Path, server: str):

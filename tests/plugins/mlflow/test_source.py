@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 import autotrack
+from autotrack.records import End, Failure, Metrics, Params, Tags
+from tests.backends import written
 from tests.plugins.mlflow.copying import client, copy, on_server
+from tests.plugins.mlflow.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +49,29 @@ def test_a_run_comes_back_exactly(tracked: Path, server: str):
         there._open("artifacts/not there")
     with pytest.raises(autotrack.ArtifactPathError):
         there._open("artifacts/../../x")
+
+
+def test_a_list_asks_little_and_shows_what_the_folder_shows(tmp_path: Path, server: str, proxy: Proxy):
+    store = tmp_path / "store"
+    for number in range(45):  # more than the first answer has
+        run = written.begin(store, f"run {number}", experiment="many")
+        run.write([Params(p={"number": number, "x": {"$float": "inf"}}, changed=["x"]), Tags(g={"ü": str(number)})])
+        run.write([Metrics(run.elapsed(), "", {"loss": number / 8, "none": "nan"}, number)])
+        failure = Failure("ValueError", "no", "Traceback") if number == 44 else None
+        run.write([End(t=run.elapsed(), status="failed" if failure else "finished", duration=1.0, error=failure)])
+        run.close()
+    copy(store, server)
+    query = {"filter": "params.number >= 2", "experiment": "many"}
+    here = autotrack.runs(**query, store=store)
+    there = autotrack.runs(**query, store=proxy.address)
+    heads = [[{**vars(run), "_source": None} for run in found] for found in (here, there)]
+    assert repr(heads[0]) == repr(heads[1])  # NaN is not equal to itself
+    assert len(here) == 43
+    assert not any("artifacts" in what for what in proxy.seen)  # no journal
+    assert sum(proxy.seen.values()) <= 8
+    proxy.seen.clear()
+    assert autotrack.get_run("@last", store=proxy.address) == autotrack.get_run("run 44", store=store)
+    assert sum(proxy.seen.values()) <= 6
 
 
 def test_a_run_that_goes_on_is_read_from_what_mlflow_holds(tracked: Path, server: str):
