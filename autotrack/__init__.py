@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ignored_training,
         in_background,
         init_store,
+        join_run,
         last_run,
         log_artifact,
         log_figure,
@@ -74,7 +75,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "autotrack.api": (
         "Training", "active_run", "begin_training", "current_settings", "disable", "enable", "ending",
-        "ignored_training", "in_background", "init_store", "last_run", "log_artifact", "log_figure",
+        "ignored_training", "in_background", "init_store", "join_run", "last_run", "log_artifact", "log_figure",
         "log_metrics", "log_model", "log_params", "run_here", "set_tags", "start_run", "training",
     ),
     "autotrack.backends.registry": ("ModelVersion", "RegisteredModel"),
@@ -168,6 +169,7 @@ __all__ = [
     "in_training",
     "init_store",
     "is_default",
+    "join_run",
     "last_run",
     "load_model",
     "log_artifact",

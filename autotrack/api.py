@@ -30,6 +30,7 @@ __all__ = [
     "ignored_training",
     "in_background",
     "init_store",
+    "join_run",
     "last_run",
     "log_artifact",
     "log_figure",
@@ -261,6 +262,14 @@ def run_here() -> Run | None:
     """
     run = context.run_here()
     return run if isinstance(run, Run) else None
+
+
+def join_run(run_id: str) -> Run | None:
+    """A handle of a run that another process began: this one adds to it and does not end it.
+
+    None where the store in use has no folders, so that nobody else can add to its runs.
+    """
+    return _current().join(run_id, "")
 
 
 class Training:

@@ -13,6 +13,7 @@ from autotrack_lightning.settings import Carried
 
 __all__ = ["CallbackMethods", "acting"]
 
+_RUN = "_autotrack_run"  # in the Trainer's state, where its calls go on in processes of their own
 _LOOKED_AT = 2  # batches of each epoch
 
 _last_runs: weakref.WeakKeyDictionary[Any, autotrack.Run] = weakref.WeakKeyDictionary()  # by Trainer and by module
@@ -63,6 +64,20 @@ class CallbackMethods:
         self._end(error, trainer)
         self._evaluation = None
         self._scope = None
+        run = self._run_of_child(trainer)
+        if run is not None and trainer.lightning_module is not None:
+            _last_runs[trainer.lightning_module] = run  # another Trainer may test it
+
+    def _run_of_child(self, trainer: Any) -> autotrack.Run | None:
+        """The run of a fit that went on in processes which are gone: of them all, the Trainer's state comes back."""
+        run_id = vars(trainer.state).get(_RUN)
+        if run_id is not None and trainer not in _last_runs:
+            if self._carried is not None:
+                self._carried.use()
+            run = autotrack.join_run(run_id)
+            if run is not None:
+                _last_runs[trainer] = run
+        return _last_runs.get(trainer) if run_id is not None else None
 
     # ---- a fit ------------------------------------------------------------------------------------------------------
 
@@ -83,6 +98,8 @@ class CallbackMethods:
             assert scope is not None
             self.record = FitRecord(trainer, pl_module, scope)
             _last_runs[trainer] = _last_runs[pl_module] = self.record.run
+            if type(trainer.strategy.launcher).__name__ == "_MultiProcessingLauncher":
+                vars(trainer.state)[_RUN] = self.record.run.id
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """All is set up, and a checkpoint restored."""
@@ -163,7 +180,8 @@ class CallbackMethods:
                 self.record.run.flush()
                 self._evaluation = Evaluation(trainer, self.record.run, trainer.fit_loop.epoch_loop.val_loop)
             elif str(trainer.state.fn.value) != "fit" and acting(trainer) is self:
-                run = _last_runs.get(trainer) or _last_runs.get(pl_module) or autotrack.active_run()
+                run = _last_runs.get(trainer) or self._run_of_child(trainer) or _last_runs.get(pl_module)
+                run = run or autotrack.active_run()
                 loop = trainer.validate_loop if kind == "validate" else trainer.test_loop
                 self._evaluation = None if run is None else Evaluation(trainer, run, loop)
 
