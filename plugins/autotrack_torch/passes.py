@@ -81,7 +81,10 @@ class Pass:
         """A batch was given out."""
         self.touched = time.perf_counter()
         self.batches += 1
-        shape = getattr(data[0] if type(data) is list and data else data, "shape", None)  # what most loaders give
+        try:  # what most loaders give: a list of tensors
+            shape = getattr(data[0] if type(data) is list and data else data, "shape", None)
+        except RuntimeError:  # a nested tensor
+            shape = None
         self.size = int(shape[0]) if shape else _size(data)
         self.samples += self.size
         if self.batches <= _LOOKED_AT:

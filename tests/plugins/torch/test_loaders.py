@@ -174,17 +174,19 @@ def test_worker_processes(tracked):
     assert len(list((tracked / "runs" / run.id / "journal").iterdir())) == 1
 
 
-def test_an_exception_in_mid_epoch_keeps_what_was_seen(tracked):
+@pytest.mark.parametrize(("error", "status"), [(ZeroDivisionError, "failed"), (KeyboardInterrupt, "interrupted")])
+def test_an_exception_in_mid_epoch_keeps_what_was_seen(tracked, error, status):
     trainer = Trainer(DataLoader(data(32), batch_size=8))
 
     def break_down() -> None:
         for number, (X, y) in enumerate(trainer.loader):
             if number == 2:
-                raise ZeroDivisionError
+                raise error
             trainer.step(X, y)
 
-    with autotrack.start_run() as run, pytest.raises(ZeroDivisionError):
+    with pytest.raises(error), autotrack.start_run():
         break_down()
     run = only_run()
+    assert run.status == status
     assert values(run, "train/loss") == trainer.losses
     assert values(run, "train/loss_epoch") == [sum(trainer.losses) * 8 / 16]

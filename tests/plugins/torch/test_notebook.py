@@ -1,5 +1,6 @@
 """A real Jupyter kernel: a training rests when its cell ends and goes on in the next one."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,22 @@ def train(model, optimizer, count, fail=None):
         optimizer.step()
         if step == fail:
             raise ValueError("boom")
+"""
+
+FOLDS = """
+import json
+autotrack.enable()
+seen = []
+for fold in range(3):
+    model, optimizer = make()
+    seen.append([])
+    for step in range(4):
+        optimizer.zero_grad()
+        loss = model(torch.ones(4, 2)).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        seen[-1].append(loss.item())
+print(json.dumps(seen))
 """
 
 
@@ -53,3 +70,8 @@ def test_a_training_over_several_cells(kernel: Callable[..., Kernel], tmp_path: 
     notebook.ok("autotrack.disable()")
     assert autotrack.runs(store=store)[0].status == "finished"
     assert notebook.ok("train(other, its_optimizer, 1)")["stderr"] == ""
+
+    losses = json.loads(notebook.ok(FOLDS)["stdout"])
+    folds = autotrack.runs(store=store)[:3]
+    assert [[point.value for point in run.history("train/loss")] for run in folds] == losses[::-1]
+    assert [run.status for run in folds] == ["idle", "finished", "finished"]
