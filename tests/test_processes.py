@@ -28,7 +28,8 @@ POOL = """
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_line_at_the_top_serves_the_workers_too(script, tmp_path, method):
-    line = "import autotrack; autotrack.enable(store='store', models='never')"
+    line = "import autotrack, autotrack.facts; autotrack.enable(store='store', models='never')"
+    line += "; autotrack.facts.EXIT_WAIT = 60.0"  # the machine may be slow
     assert script(POOL.replace("{line}", line), method).stdout == "[0.25, 0.5]\n"
     runs = autotrack.runs(store=tmp_path / "store")
     assert sorted(run.params["var_smoothing"] for run in runs) == [0.25, 0.5]

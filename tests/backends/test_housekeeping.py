@@ -17,8 +17,9 @@ Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def keeper() -> Iterator[Housekeeper]:
+def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[Housekeeper]:
     """One of its own, without a fork hook; its thread is gone afterwards."""
+    monkeypatch.setattr(housekeeping, "PATIENCE", 30.0)  # the machine may be slow
     made = Housekeeper()
     yield made
     made.before_fork()
@@ -110,6 +111,7 @@ def test_a_fork_waits_for_a_busy_thread_once_and_not_long(keeper: Housekeeper, m
     go_on.set()
     assert keeper.wait_idle(30)
     wait_until(lambda: not keeper._in_vain)
+    monkeypatch.setattr(housekeeping, "PATIENCE", 30.0)
     keeper.before_fork()
     assert not thread.is_alive()
     keeper.after_fork_in_parent()
@@ -143,8 +145,10 @@ def test_threads_that_fork_at_once(keeper: Housekeeper):
 FORK = """
     import os, threading
     import autotrack
+    from autotrack.backends import housekeeping
     from autotrack.backends.housekeeping import housekeeper
 
+    housekeeping.PATIENCE = 30.0
     run = autotrack.start_run("open")  # the capture of the facts has just begun
     for number in range(5):
         pid = os.fork()

@@ -150,8 +150,10 @@ def test_a_forked_child_has_facts_of_its_own(script: Script, tmp_path: Path):
 
 WORKERS = """
     import multiprocessing, os, sys
-    import autotrack
+    import autotrack, autotrack.facts
     from autotrack.backends.housekeeping import housekeeper
+
+    autotrack.facts.EXIT_WAIT = 60.0  # the machine may be slow
 
     def train(number):
         with autotrack.start_run(f"child {number}"):
