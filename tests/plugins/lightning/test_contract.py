@@ -52,7 +52,9 @@ SOURCE = """
 
 
 def patched(package: str) -> tuple[str, ...]:
-    return tuple(f"{package}:Trainer.{name}" for name in ("fit", "validate", "test", "predict"))
+    calls = tuple(f"{package}:Trainer.{name}" for name in ("fit", "validate", "test", "predict"))
+    connector = f"{package}.trainer.connectors.logger_connector.logger_connector"
+    return (*calls, f"{connector}:_LoggerConnector.update_train_step_metrics")
 
 
 @pytest.mark.slow
