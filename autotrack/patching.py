@@ -23,6 +23,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from autotrack.errors import PatchError
+from autotrack.hot_wrappers import wrap_callback, wrap_hot, wrap_untraced, wrap_watch_raised
 from autotrack.wrappers import (
     MARK,
     After,
@@ -39,11 +40,7 @@ from autotrack.wrappers import (
     slots,
     swapped_code,
     wrap_around,
-    wrap_callback,
-    wrap_hot,
-    wrap_untraced,
     wrap_watch,
-    wrap_watch_raised,
 )
 
 __all__ = ["Call", "Outcome", "PatchSet", "caller", "is_ours"]

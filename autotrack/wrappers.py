@@ -5,9 +5,6 @@ A wrapper is a plain function that closes over the original and a string. It loo
 where autotrack is absent. ``warnings`` and ``logging`` skip frames whose file name contains ``importlib``
 and ``_bootstrap`` when they count stack levels; wrappers carry such a name, hence ``stacklevel=2`` still
 points at the user's line.
-
-Four are for calls that a training makes at every step, when caches hold other things: what counts then is how little
-they touch. They go to the handler straight, through a slot; nothing that is pickled by value is wrapped with them.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ from autotrack.guard import attempt
 
 __all__ = [
     "MARK",
+    "UNTRACED",
     "After",
     "Around",
     "Before",
@@ -37,18 +35,18 @@ __all__ = [
     "handlers",
     "integration_of",
     "is_ours",
+    "observe",
+    "shim",
     "slots",
     "swapped_code",
     "wrap_around",
-    "wrap_callback",
-    "wrap_hot",
-    "wrap_untraced",
     "wrap_watch",
-    "wrap_watch_raised",
 ]
 
 _SHIM = "<autotrack importlib._bootstrap shim>"
-_UNTRACED = "<frozen importlib._bootstrap autotrack shim>"  # torch's compiler passes over such files
+UNTRACED = "<frozen importlib._bootstrap autotrack shim>"
+"""File name of wrappers that torch's compiler passes over."""
+
 MARK = "__autotrack__"  # holds the wrapper itself: functools.wraps copies attributes onto other people's wrappers
 
 handlers: dict[str, Handler] = {}
@@ -133,9 +131,9 @@ class Handler:
 def caller() -> FrameType | None:
     """For handlers: the frame that called what is patched; None at the root of a thread."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename not in (_SHIM, _UNTRACED):
+    while frame is not None and frame.f_code.co_filename not in (_SHIM, UNTRACED):
         frame = frame.f_back
-    while frame is not None and frame.f_code.co_filename in (_SHIM, _UNTRACED):
+    while frame is not None and frame.f_code.co_filename in (_SHIM, UNTRACED):
         frame = frame.f_back
     return frame
 
@@ -302,63 +300,6 @@ def wrap_watch(
     return wrapper  # type: ignore[return-value]
 
 
-def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
-    """As ``wrap_watch`` with a handler after the call, and one for what is raised."""
-    slot, integration = slots[key], integration_of(key)
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            value = original(*args, **kwargs)
-        except BaseException as error:
-            observe(key, error, args, kwargs, 2)
-            raise
-        if slot[0] is not None:
-            attempt(key, integration, slot[0], value, args, kwargs)
-        return value
-
-    return wrapper  # type: ignore[return-value]
-
-
-def wrap_hot(original: Callable[..., Any], key: str) -> FunctionType:
-    """As ``wrap_watch`` with a handler after the call, for what a training calls at every step."""
-    slot, integration = slots[key], integration_of(key)
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = original(*args, **kwargs)
-        if slot[0] is not None:
-            attempt(key, integration, slot[0], value, args, kwargs)
-        return value
-
-    return wrapper  # type: ignore[return-value]
-
-
-def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) -> FunctionType:
-    """As ``wrap_watch`` with a handler after the call, where a compiler must look neither at it nor into it."""
-    slot, integration, (tracing, aside) = slots[key], integration_of(key), untraced
-
-    @functools.wraps(original)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = original(*args, **kwargs)
-        if slot[0] is not None:
-            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], value, args, kwargs)
-        return value
-
-    return wrapper  # type: ignore[return-value]
-
-
-def wrap_callback(key: str, untraced: Untraced) -> FunctionType:
-    """A function that only tells a handler, for a framework's own hooks; as for ``wrap_untraced``."""
-    slot, integration, (tracing, aside) = slots[key], integration_of(key), untraced
-
-    def callback(*args: Any, **kwargs: Any) -> None:
-        if slot[0] is not None:
-            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], None, args, kwargs)
-
-    return callback  # type: ignore[return-value]
-
-
 # The body of a function whose code was swapped. It runs with that function's globals, so it names nothing of ours:
 # swapped_code puts the constants in. It is text, since it must have as many free variables as that function, and be
 # compiled with them: where they are only declared, whoever looks at the frame's variables (a debugger, pytest) crashes
@@ -396,16 +337,14 @@ def _swapped(free: int) -> CodeType:
     return code
 
 
-def _shim(code: CodeType, name: str = _SHIM) -> CodeType:
+def shim(code: CodeType, name: str = _SHIM) -> CodeType:
     """``code`` with its inner functions under a file name that ``warnings`` does not count."""
-    inner = tuple(_shim(const, name) if isinstance(const, CodeType) else const for const in code.co_consts)
+    inner = tuple(shim(const, name) if isinstance(const, CodeType) else const for const in code.co_consts)
     return code.replace(co_filename=name, co_consts=inner)
 
 
-for _maker in (wrap_around, wrap_watch, wrap_watch_raised, wrap_hot):
-    _maker.__code__ = _shim(_maker.__code__)
-wrap_untraced.__code__ = _shim(wrap_untraced.__code__, _UNTRACED)
-wrap_callback.__code__ = _shim(wrap_callback.__code__, _UNTRACED)
+for _maker in (wrap_around, wrap_watch):
+    _maker.__code__ = shim(_maker.__code__)
 
 
 def swapped_code(key: str, original: FunctionType) -> CodeType:
