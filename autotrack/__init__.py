@@ -62,10 +62,11 @@ if TYPE_CHECKING:
     from autotrack.model_lookup import get_model, load_model
     from autotrack.models import Exported, ModelFormat, Saved
     from autotrack.patching import Call, Outcome, PatchSet, caller
-    from autotrack.reader import History, Point, RunList, RunRecord
+    from autotrack.reader import History, Point, RunRecord
     from autotrack.readings import Reading, Readings
     from autotrack.registering import get_registered_model, register_model, registered_models, update_model
     from autotrack.run import Run
+    from autotrack.run_list import RunList
     from autotrack.stored import StoredModel
     from autotrack.values import is_default, to_json
     from autotrack.workers import WorkerContext, send_along, sent_along, worker_context
@@ -97,10 +98,11 @@ _HOMES = {
     "autotrack.model_lookup": ("get_model", "load_model"),
     "autotrack.models": ("Exported", "ModelFormat", "Saved"),
     "autotrack.patching": ("Call", "Outcome", "PatchSet", "caller"),
-    "autotrack.reader": ("History", "Point", "RunList", "RunRecord"),
+    "autotrack.reader": ("History", "Point", "RunRecord"),
     "autotrack.readings": ("Reading", "Readings"),
     "autotrack.registering": ("get_registered_model", "register_model", "registered_models", "update_model"),
     "autotrack.run": ("Run",),
+    "autotrack.run_list": ("RunList",),
     "autotrack.stored": ("StoredModel",),
     "autotrack.values": ("is_default", "to_json"),
     "autotrack.workers": ("WorkerContext", "send_along", "sent_along", "worker_context"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from autotrack.errors import ConfigError
+from autotrack.experiment import experiment_names
 from autotrack.records import Change, Note, Record, Removed, Tags
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Editable:
     id: str
     name: str
     experiment: str
+    start: float
     tags: dict[str, str]
     notes: list[tuple[str, str]]
     removed: bool
@@ -41,18 +43,21 @@ class Editable:
         Raises:
             StoreError: The store cannot be written.
         """
+        known = self.notes  # they are read now if they were not yet
         self._edit(Note(text=str(text)))
-        self.notes = [*self.notes, ("info", str(text))]
+        self.notes = [*known, ("info", str(text))]
 
     def rename(self, name: str) -> None:
         """Give the run another name.
 
         Raises:
-            ConfigError: It is empty.
+            ConfigError: It is empty, or begins with ``@`` as references do that are no names.
             StoreError: The store cannot be written.
         """
         if not name.strip():
             raise ConfigError("a run's name has at least one character")
+        if name.startswith("@"):
+            raise ConfigError(f"{name!r} cannot be a run's name: what begins with @ is a reference, such as @last")
         self._edit(Change(name=name))
         self.name = name
 
@@ -67,8 +72,10 @@ class Editable:
             raise ConfigError("an experiment's name has at least one character")
         if "." in self.id:
             raise ConfigError(f"{self.id} is a child run and is where its parent is; move that one")
-        self._edit(Change(experiment=experiment))
-        self.experiment = experiment
+        assert self._source is not None
+        names = experiment_names(self._source)
+        self._edit(Change(experiment=names.at(experiment, self.start)))
+        self.experiment = names.of(experiment)
 
     def remove(self) -> None:
         """Remove the run, with its children. ``autotrack.restore_run(id)`` brings it back until it is cleared away.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from autotrack.errors import ConfigError
 from autotrack.matching import Comparison
 from autotrack.records import Begin, Change, Record, Tags
 
-__all__ = ["Experiment", "ExperimentNames", "experiment_names", "names_experiments", "told_experiments"]
+__all__ = ["Experiment", "ExperimentNames", "experiment_names", "names_experiments", "names_told", "told_experiments"]
 
 _EXPERIMENT = ("attributes", "experiment")
 _WANTED = ("=", "in", "like", "ilike")
@@ -25,10 +26,12 @@ class Experiment:
 
     Attributes:
         name: Its name.
-        names: All names that it has or had, the first one first; runs of each are its runs.
+        names: All names that it has or had, the first one first. Runs that were started under one of them, while no
+            other experiment had it, are its runs.
         description: What it is about.
         tags: Tags.
-        archived: Whether it and its runs are left out of lists that do not ask for it.
+        archived: Whether it and its runs are left out of lists that do not ask for it. A run that is started later
+            takes it out of the archive, and the older ones stay there.
         runs: Number of its runs, without those that were removed and without child runs.
         last: Unix time at which the newest of them began; None where it has none.
     """
@@ -42,6 +45,8 @@ class Experiment:
     last: float | None = None
     _source: RunSource | None = field(default=None, repr=False, compare=False)
     _taken: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    _since: list[tuple[float, str]] = field(default_factory=list, repr=False, compare=False)  # it has each name
+    _archived_at: float = field(default=-math.inf, repr=False, compare=False)
 
     def describe(self, description: str) -> None:
         """Say what it is about."""
@@ -52,22 +57,24 @@ class Experiment:
         self._say(Tags(g={str(key): None if value is None else str(value) for key, value in tags.items()}))
 
     def rename(self, name: str) -> None:
-        """Give it another name. All its runs are found under the new one; the old ones go on meaning it.
+        """Give it another name. All its runs are found under the new one.
+
+        Its old names go on meaning it, also in scripts, until another experiment is given one of them.
 
         Raises:
             ConfigError: The name is empty, too long, or another experiment's.
         """
         if not name.strip() or len(name) > _LONGEST:
             raise ConfigError(f"the name of an experiment has 1 to {_LONGEST} characters")
-        if name in self._taken and name not in self.names:
+        if name in self._taken and name != self.name:
             raise ConfigError(
-                f"{name!r} is, or was, the name of another experiment; to join them, move the runs: "
+                f"{name!r} is the name of another experiment; to join them, move the runs: "
                 "run.move(experiment), `autotrack edit RUN --experiment NAME`"
             )
         self._say(Change(name=name))
 
     def archive(self, archived: bool = True) -> None:
-        """Leave it and its runs out of lists; ``archive(False)`` takes that back."""
+        """Leave it and the runs that it has out of lists; ``archive(False)`` takes that back."""
         self._say(Change(archived=archived))
 
     def _say(self, record: Change | Tags) -> None:
@@ -75,7 +82,7 @@ class Experiment:
         self._source.edit_experiment(self.names[0], [record])
         self._take(record)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record, time: float = math.inf) -> None:
         if isinstance(record, Tags):
             for key, value in record.g.items():
                 if value is None:
@@ -85,11 +92,12 @@ class Experiment:
         elif isinstance(record, Change):
             if record.name is not None:
                 self.name = record.name
+                self._since.append((time, record.name))
                 self.names += [record.name] * (record.name not in self.names)
             if record.description is not None:
                 self.description = record.description
             if record.archived is not None:
-                self.archived = record.archived
+                self.archived, self._archived_at = record.archived, time
 
 
 def _fold(log: RunLog) -> Experiment | None:
@@ -97,9 +105,9 @@ def _fold(log: RunLog) -> Experiment | None:
     first = next((entry.record.name for entry in log.entries if isinstance(entry.record, Begin)), None)
     if first is None:
         return None
-    experiment = Experiment(first, [first])
+    experiment = Experiment(first, [first], _since=[(-math.inf, first)])
     for entry in log.entries:
-        experiment._take(entry.record)
+        experiment._take(entry.record, entry.time)
     return experiment
 
 
@@ -112,14 +120,31 @@ def told_experiments(source: RunSource) -> list[Experiment]:
 
 
 class ExperimentNames(NamedTuple):
-    """What names of experiments mean today: ``present`` by any that one had, and which ones are archived."""
+    """What names of experiments mean today.
 
-    present: dict[str, str]
-    archived: frozenset[str]
+    Attributes:
+        holders: By name, who was given it: (Unix time, today's name of the experiment), oldest first.
+        archived: When those that are archived were.
+    """
 
-    def of(self, name: str) -> str:
-        """The name that an experiment of this name has today."""
-        return self.present.get(name, name)
+    holders: dict[str, list[tuple[float, str]]]
+    archived: dict[str, float]
+
+    def of(self, name: str, start: float = math.inf) -> str:
+        """Today's name of the experiment of a run that was started under this name; by default of one started now."""
+        held = self.holders.get(name)
+        if held is None:
+            return name
+        return next((present for since, present in reversed(held) if since <= start), held[0][1])
+
+    def at(self, name: str, start: float) -> str:
+        """A name under which a run that was started then belongs to the experiment that has this name today."""
+        meant = self.of(name)
+        return next((one for one in (name, *self.holders) if self.of(one, start) == meant), name)
+
+    def hides(self, name: str, start: float) -> bool:
+        """Whether a run that was started then is in the archive, with the experiment that has this name today."""
+        return name in self.archived and not start > self.archived[name]  # an unknown start (NaN): it is
 
     def today(self, condition: Comparison) -> Comparison:
         """A condition on the names of experiments with those that they have today; any other as it is."""
@@ -135,8 +160,16 @@ def names_experiments(condition: Comparison) -> bool:
 
 
 def experiment_names(source: RunSource) -> ExperimentNames:
-    """The names of a store's experiments; a name that one has today wins over one that another had."""
-    told = told_experiments(source)
-    present = {name: experiment.name for experiment in told for name in experiment.names}
-    present.update({experiment.name: experiment.name for experiment in told})
-    return ExperimentNames(present, frozenset(experiment.name for experiment in told if experiment.archived))
+    """The names of a store's experiments."""
+    return names_told(told_experiments(source))
+
+
+def names_told(told: list[Experiment]) -> ExperimentNames:
+    """The names of these experiments."""
+    holders: dict[str, list[tuple[float, str]]] = {}
+    for experiment in told:
+        for since, name in experiment._since:
+            holders.setdefault(name, []).append((since, experiment.name))
+    for held in holders.values():
+        held.sort()
+    return ExperimentNames(holders, {one.name: one._archived_at for one in told if one.archived})

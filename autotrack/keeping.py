@@ -6,11 +6,14 @@ import os
 from collections import defaultdict
 
 from autotrack.backends.base import new_run_id
+from autotrack.backends.heads import Query
 from autotrack.errors import AmbiguousReference, ExperimentNotFound, RunNotFound
-from autotrack.experiment import Experiment, told_experiments
+from autotrack.experiment import Experiment, experiment_names, names_told, told_experiments
 from autotrack.lookup import source_of
-from autotrack.reader import RunRecord, find_run, list_runs, read_run
+from autotrack.reader import RunRecord, read_run
 from autotrack.records import Restored
+from autotrack.references import find_run
+from autotrack.run_list import heads_in
 
 __all__ = ["experiments", "get_experiment", "removed_runs", "restore_run"]
 
@@ -23,16 +26,18 @@ def experiments(*, archived: bool = False, store: str | os.PathLike[str] | None 
         store: Where to look. Default: the store in use, else the one found from here.
     """
     source = source_of(store)
-    found = {experiment.name: experiment for experiment in told_experiments(source)}
+    told = told_experiments(source)
+    found = {experiment.name: experiment for experiment in told}
+    names = names_told(told)
     starts: defaultdict[str, list[float]] = defaultdict(list)
-    for run in list_runs(source, archived=True):
-        starts[run.experiment].append(run.start)
+    for head in heads_in(source, Query(), names, archived=True):
+        starts[head.experiment].append(head.start)
     for name, times in starts.items():
         experiment = found.setdefault(name, Experiment(name, [name], _source=source))
         experiment.runs, experiment.last = len(times), max(times)
-    taken = frozenset(name for experiment in found.values() for name in experiment.names)
+        experiment.archived = names.hides(name, experiment.last)
     for experiment in found.values():
-        experiment._taken = taken
+        experiment._taken = frozenset(found)
     shown = [experiment for experiment in found.values() if archived or not experiment.archived]
     return sorted(shown, key=lambda experiment: (-(experiment.last or 0.0), experiment.name))
 
@@ -44,11 +49,9 @@ def get_experiment(name: str, *, store: str | os.PathLike[str] | None = None) ->
         ExperimentNotFound: There is none, neither described nor named by a run.
     """
     known = experiments(archived=True, store=store)
+    meant = experiment_names(source_of(store)).of(name)
     for experiment in known:
-        if experiment.name == name:
-            return experiment
-    for experiment in known:
-        if name in experiment.names:
+        if experiment.name == meant:
             return experiment
     names = ", ".join(experiment.name for experiment in known[:20]) or "none"
     raise ExperimentNotFound(f"no experiment {name!r}; there are: {names}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotrack import api, config, plugins, reader
+from autotrack import api, config, plugins
 from autotrack.backends.base import RunSource
+from autotrack.backends.file import FileBackend
 from autotrack.backends.null import NullBackend
-from autotrack.errors import StoreError
+from autotrack.errors import ConfigError, StoreError
 from autotrack.filter import parse_filter, parse_order
-from autotrack.reader import RunList, RunRecord
+from autotrack.reader import RunRecord
+from autotrack.references import find_run
+from autotrack.run_list import RunList, list_children, list_runs
 from autotrack.session import open_backend
 
 if TYPE_CHECKING:
@@ -21,16 +25,28 @@ __all__ = ["backend_of", "get_run", "runs", "source_of"]
 
 
 def backend_of(store: str | os.PathLike[str] | None) -> AnyBackend:
-    """A store; by default the one in use, else the one found from here."""
+    """A store; by default the one in use, else the one found from here.
+
+    Raises:
+        StoreError: ``store`` names a folder that is none.
+    """
     if store is not None:
         if config.is_remote(os.fspath(store)):
             raise StoreError("runs can be read from a server, and are copied to it; they are changed in their folder")
         backend = open_backend(os.fspath(store))
+        if isinstance(backend, FileBackend):
+            _check_is_store(backend.root)
     elif (session := api.session_in_use()) is not None:
         backend = session.backend
     else:
         backend = open_backend(config.resolve().store)
     return open_backend(config.resolve().store) if isinstance(backend, NullBackend) else backend
+
+
+def _check_is_store(root: Path) -> None:
+    if not (root / "store.json").exists() and not (root / "runs").is_dir():
+        inner = root / config.STORE_FOLDER
+        raise StoreError(f"there is no store at {root}" + (f"; did you mean {inner}?" if inner.is_dir() else ""))
 
 
 def source_of(store: str | os.PathLike[str] | None) -> RunSource:
@@ -50,6 +66,7 @@ def runs(
     order_by: str | Sequence[str] | None = None,
     limit: int | None = None,
     *,
+    parent: str | None = None,
     store: str | os.PathLike[str] | None = None,
 ) -> RunList:
     """Recorded runs, newest first.
@@ -59,14 +76,22 @@ def runs(
         experiment: Only those of this experiment, by any name that it has or had. Default: all but the archived.
         order_by: Sort by this, ``"metrics.accuracy DESC"``, or by several.
         limit: At most so many.
+        parent: The child runs of this run, in the order of their start, in place of runs that have no parent.
         store: Where to look. Default: the store in use, else the one found from here.
 
     Raises:
         FilterError: The filter or the order is not understood; the message shows the place.
+        RunNotFound: There is no such parent.
+        StoreError: There is no store at ``store``.
     """
     conditions = parse_filter(filter or "")
     orders = [parse_order(text) for text in ([order_by] if isinstance(order_by, str) else order_by or ())]
-    return reader.list_runs(source_of(store), experiment, limit, conditions, orders)
+    source = source_of(store)
+    if parent is None:
+        return list_runs(source, experiment, limit, conditions, orders)
+    if experiment is not None:
+        raise ConfigError("child runs are where their parent is: name an experiment or a parent, not both")
+    return list_children(find_run(source, parent), limit, conditions, orders)
 
 
 def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunRecord:
@@ -81,4 +106,4 @@ def get_run(ref: str, *, store: str | os.PathLike[str] | None = None) -> RunReco
         RunNotFound: There is none.
         AmbiguousReference: There are several; the message lists them.
     """
-    return reader.find_run(source_of(store), ref)
+    return find_run(source_of(store), ref)

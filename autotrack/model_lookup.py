@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from functools import partial
 from typing import Any
 
-from autotrack import api, config, plugins, reader, values
+from autotrack import api, config, plugins, values
 from autotrack.backends.base import RunSource
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.registry import Registry
-from autotrack.errors import ModelError, ModelNotFound, StoreError
+from autotrack.errors import ModelError, ModelNotFound, RunNotFound, StoreError
 from autotrack.lookup import backend_of, source_of
 from autotrack.models import conversion
 from autotrack.reader import RunRecord
 from autotrack.records import Model
+from autotrack.references import find_run
 from autotrack.stored import StoredModel
 
 __all__ = ["SCHEME", "get_model", "load_model", "registry_of", "server_of", "split_ref"]
@@ -107,7 +109,15 @@ def split_ref(ref: str) -> tuple[str, str]:
 
 
 def _find(ref: str, store: str | os.PathLike[str] | None, wait: bool) -> StoredModel:
-    return _registered(ref, store) if ref.startswith(SCHEME) else _recorded(ref, store, wait)
+    if ref.startswith(SCHEME):
+        return _registered(ref, store)
+    try:
+        return _recorded(ref, store, wait)
+    except RunNotFound as error:
+        if re.split("[@/]", ref)[0] not in registry_of(store).names():
+            raise
+        uri = SCHEME + ref if re.search("[@/]", ref) else f"{SCHEME}{ref}/latest"
+        raise RunNotFound(f"{error}; the registered model is {uri}") from None
 
 
 def _registered(ref: str, store: str | os.PathLike[str] | None) -> StoredModel:
@@ -154,7 +164,7 @@ def _recorded(ref: str, store: str | os.PathLike[str] | None, wait: bool) -> Sto
 
 
 def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Model]:
-    run = reader.find_run(source, ref)
+    run = find_run(source, ref)
     if not run.models:
         why = "; ".join(text for _, text in run.notes if "model" in text)
         raise ModelError(f"run {run.name} has no model" + (f": {why}" if why else ""))
@@ -170,7 +180,7 @@ def _find_model(source: RunSource, ref: str, name: str) -> tuple[RunRecord, Mode
 
 def _lineage(source: RunSource, run: RunRecord) -> dict[str, Any]:
     """What the run knows of itself, its data and its code; a child's data and code are its parent's."""
-    top = reader.find_run(source, run.id.partition(".")[0])
+    top = find_run(source, run.id.partition(".")[0])
     facts = {**top.facts, **run.facts}
     lineage = {"run_name": run.name, "experiment": run.experiment, "params": run.params, "metrics": run.metrics}
     lineage |= {section: facts[section] for section in ("data", "git") if section in facts}

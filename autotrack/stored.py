@@ -96,6 +96,8 @@ class StoredModel:
         Raises:
             ModelError: It is gone, or another than the one that was saved.
         """
+        if self.record.gone:
+            raise ModelError(f"{self._words} was deleted: {self.record.gone}")
         try:
             data = self._read()
         except FileNotFoundError:

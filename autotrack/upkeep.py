@@ -15,8 +15,9 @@ from autotrack.backends.file_source import FileSource
 from autotrack.backends.waste import Waste, find_waste
 from autotrack.errors import RunNotFound, StoreError
 from autotrack.lookup import source_of
-from autotrack.reader import RunRecord, find_run, read_run
+from autotrack.reader import RunRecord, read_run
 from autotrack.records import Artifact, Model
+from autotrack.references import find_run
 
 __all__ = ["Checked", "Usage", "usage", "verify", "waste"]
 

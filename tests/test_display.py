@@ -12,8 +12,9 @@ from rich.console import Console
 from autotrack import display
 from autotrack.backends.base import new_run_id
 from autotrack.backends.memory import MemoryBackend
-from autotrack.reader import RunList, find_run, list_runs
 from autotrack.records import Artifact, Begin, End, Facts, Failure, Metrics, Model, Note, Params, Tags
+from autotrack.references import find_run
+from autotrack.run_list import RunList, list_runs
 
 HOSTILE = [
     "\x1b[2J\x1b[31mred",

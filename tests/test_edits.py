@@ -13,8 +13,9 @@ import autotrack
 from autotrack.backends import journal
 from autotrack.backends.file import FileBackend
 from autotrack.backends.memory import MemoryBackend
-from autotrack.reader import list_runs, read_run
+from autotrack.reader import read_run
 from autotrack.records import Begin
+from autotrack.run_list import list_runs
 
 
 def journals(store: Path, run_id: str) -> set[str]:

@@ -63,7 +63,7 @@ def test_all_runs_are_found_under_the_new_name(tracked: Path):
 def test_a_name_that_is_taken_is_refused(tracked: Path):
     run_in("a"), run_in("b"), run_in("c")
     autotrack.get_experiment("a").rename("new")
-    for taken in ("a", "new", "c"):
+    for taken in ("new", "c"):
         with pytest.raises(autotrack.ConfigError, match="name of another experiment"):
             autotrack.get_experiment("b").rename(taken)
     for odd in ("", "  ", "x" * 201):
@@ -71,6 +71,32 @@ def test_a_name_that_is_taken_is_refused(tracked: Path):
             autotrack.get_experiment("b").rename(odd)
     autotrack.get_experiment("new").rename("a")  # its own earlier one
     assert sorted(names()) == ["a", "b", "c"]
+
+
+def test_a_name_that_another_experiment_had_can_be_given_again(tracked: Path):
+    """Runs that were started before belong to the one that had it, later ones to the one that has it."""
+    first, other = run_in("iris"), run_in("second try")
+    autotrack.get_experiment("iris").rename("first try")
+    second = run_in("iris")
+    autotrack.get_experiment("second try").rename("iris")
+    third = run_in("iris")
+    assert sorted(names()) == ["first try", "iris"]
+    assert [run.id for run in autotrack.runs(experiment="iris")] == [third, other]
+    assert [run.id for run in autotrack.runs("experiment = 'first try'")] == [second, first]
+    assert {run.id: run.experiment for run in autotrack.runs()} == {
+        third: "iris", second: "first try", other: "iris", first: "first try",
+    }  # fmt: skip
+    assert autotrack.get_run(first).experiment == "first try"
+    assert autotrack.get_experiment("iris").names == ["second try", "iris"]
+    autotrack.get_experiment("iris").describe("of the second")
+    assert autotrack.get_experiment("first try").description == ""
+    assert autotrack.get_experiment("second try").description == "of the second"
+    old = autotrack.get_run(first)
+    old.move("iris")  # an old run to the one that is called so today
+    assert old.experiment == "iris"
+    assert [run.id for run in autotrack.runs(experiment="iris")] == [third, other, first]
+    autotrack.get_run(third).move("first try")
+    assert [run.id for run in autotrack.runs(experiment="first try")] == [third, second]
 
 
 def test_an_archived_experiment_is_out_of_sight(tracked: Path):
@@ -84,6 +110,33 @@ def test_an_archived_experiment_is_out_of_sight(tracked: Path):
     assert [run.id for run in autotrack.runs(experiment="old")] == [hidden]
     autotrack.get_experiment("old").archive(False)
     assert [run.id for run in autotrack.runs()] == [hidden, kept]
+
+
+def test_a_run_that_is_started_later_takes_its_experiment_out_of_the_archive(tracked: Path):
+    hidden = run_in("old")
+    autotrack.get_experiment("old").archive()
+    new = run_in("old")
+    assert names() == ["old"]
+    assert not autotrack.get_experiment("old").archived
+    assert [run.id for run in autotrack.runs()] == [new]  # the older ones stay there
+    assert autotrack.get_run("@last").id == new
+    assert [run.id for run in autotrack.runs(experiment="old")] == [new, hidden]
+    autotrack.get_experiment("old").archive()
+    assert names() == []
+    assert len(autotrack.runs()) == 0
+    autotrack.get_experiment("old").archive(False)
+    assert [run.id for run in autotrack.runs()] == [new, hidden]
+
+
+def test_what_stands_for_a_run_says_when_all_are_archived(tracked: Path):
+    with autotrack.start_run(experiment="old") as run:
+        run.log_metrics({"loss": 1.0})
+    autotrack.get_experiment("old").archive()
+    for ref in ("@last", "@max:loss"):
+        with pytest.raises(autotrack.RunNotFound, match=f"^{ref}: all runs here are of archived experiments"):
+            autotrack.get_run(ref)
+    with pytest.raises(autotrack.RunNotFound, match="no run matches '@first'"):
+        autotrack.get_run("@first")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ class RunSource(Protocol):
     """Gives records back, while others write.
 
     ``run_ids``, ``read`` and ``open`` are all that a source must have. What has a body here works on them, by reading
-    runs whole: a source that knows a shorter way (an index, a server that is asked) takes that.
+    runs whole: a source that knows a shorter way (an index, a server that is asked) takes that. One that has ``head``
+    has ``outline``, too.
     """
 
     def run_ids(self) -> list[str]:
@@ -160,6 +161,22 @@ class RunSource(Protocol):
             except RunNotFound:  # removed meanwhile
                 continue
         return found
+
+    def head(self, run_id: str) -> RunHead | None:
+        """Whole head of a run, as it is now; None where that takes as long as reading the run.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return None
+
+    def outline(self, run_id: str) -> RunLog:
+        """Everything about one run but the points of its own metrics, which may be missing: its head sums them up.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return self.read(run_id)
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from autotrack.backends.base import Entry
 from autotrack.backends.journal import JournalWriter
-from autotrack.records import Begin, Change, Note, Record, Removed, Restored, Tags, encode
+from autotrack.records import Begin, Change, Model, Note, Record, Removed, Restored, Tags, encode
 
 __all__ = ["append_edit", "is_folder", "last_edit"]
 
-_ORDERED = (Begin, Change, Note, Removed, Restored, Tags)
+_ORDERED = (Begin, Change, Model, Note, Removed, Restored, Tags)
 
 _FARTHEST = 2**53 - 1  # microseconds; what is beyond counts as damage
 

@@ -37,7 +37,7 @@ class FileSource(RunSource):
         self.root = root
         self._runs = root / folder
         description = read_description(root)
-        self._store = str((description or {}).get("store", ""))
+        self._store = str((description or {}).get("store", ""))  # its id
         if description is not None and description.get("min_reader", 1) > FORMAT_VERSION:
             raise StoreVersionError(
                 f"{root} needs a reader of format {description['min_reader']}; this autotrack reads up to "
@@ -64,6 +64,15 @@ class FileSource(RunSource):
         wanted = keys["params"], keys["metrics"]
         return (self._head(run_id, state, *wanted) for run_id, state in index.states(keys))
 
+    def head(self, run_id: str) -> RunHead:
+        """Whole head of a run, by the index; see the contract."""
+        self._folder(run_id)
+        index = self._index()
+        index.refresh_run(run_id)
+        for _, state in index.states_of([run_id]):
+            return self._head(run_id, state)
+        raise self._no_run(run_id)  # removed meanwhile
+
     def heads_of(self, run_ids: Sequence[str]) -> dict[str, RunHead]:
         """Whole heads of these runs, as they were when they were listed last; see the contract."""
         found = {run_id: self._head(run_id, state) for run_id, state in self._index().states_of(run_ids)}
@@ -75,11 +84,8 @@ class FileSource(RunSource):
         from autotrack.backends.histories import read_history  # noqa: PLC0415  a training needs no SQLite
         from autotrack.backends.index import cache_folder  # noqa: PLC0415
 
-        top = run_id.partition(".")[0]
-        folder = self._runs / top
-        if not _RUN_ID.fullmatch(top) or not folder.is_dir():
-            raise RunNotFound(f"there is no run {top!r} in {self.root}; `autotrack ls` lists the runs")
-        cache = cache_folder(self._store)
+        folder = self._folder(run_id.partition(".")[0])
+        cache = cache_folder(self.root, self._store)
         try:
             return read_history(str(folder / "journal"), run_id, key, cache and cache / "histories.sqlite")
         except OSError:  # no journal: nothing was logged
@@ -88,27 +94,49 @@ class FileSource(RunSource):
     def _index(self) -> Index:
         from autotrack.backends.index import index_of  # noqa: PLC0415  a training needs no SQLite
 
-        return index_of(self._runs, self._store)
+        return index_of(self.root, self._runs.name, self._store)
 
     def _head(self, run_id: str, state: HeadState, *wanted: Collection[str]) -> RunHead:
         """Whether a process lives is asked now: nobody remembers that."""
         from autotrack.backends.heads import derived_status, head_of  # noqa: PLC0415
 
-        status = state.status
-        if status in ("", "idle"):
-            status = derived_status(status, *is_alive(self._runs / run_id / "alive"))
-        return head_of(run_id, state, status, *wanted)
+        if state.status not in ("", "idle"):
+            return head_of(run_id, state, state.status, *wanted)
+        alive, here = is_alive(self._runs / run_id / "alive")
+        if alive is None and not state.status:  # a run that ends in between is not taken for lost
+            self._index().refresh_run(run_id)
+            state = dict(self._index().states_of([run_id])).get(run_id, state)
+        return head_of(run_id, state, derived_status(state.status, alive, here), *wanted)
 
     def read(self, run_id: str) -> RunLog:
         """Everything about one run; see the contract."""
-        folder = self._runs / run_id
-        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
-            raise RunNotFound(f"there is no run {run_id!r} in {self.root}; `autotrack ls` lists the runs")
+        return self._read(run_id)
+
+    def outline(self, run_id: str) -> RunLog:
+        """Without points of the run's own metrics; see the contract."""
+        return self._read(run_id, points=False)
+
+    def _read(self, run_id: str, points: bool = True) -> RunLog:
+        folder = self._folder(run_id)
         log = RunLog(run_id)
         # First whether the writer lives, then what it wrote: a run that ends in between is not taken for killed.
         log.alive, log.here = is_alive(folder / "alive")
-        read_folder(folder / "journal", log)
+        read_folder(folder / "journal", log, points)
         return log
+
+    def _folder(self, run_id: str) -> Path:
+        """The folder of a run.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        folder = self._runs / run_id
+        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
+            raise self._no_run(run_id)
+        return folder
+
+    def _no_run(self, run_id: str) -> RunNotFound:
+        return RunNotFound(f"there is no run {run_id!r} in {self.root}; `autotrack ls` lists the runs")
 
     def open(self, run_id: str, path: str) -> BinaryIO:
         """A stored file; see the contract."""
@@ -145,7 +173,7 @@ class FileSource(RunSource):
 
     def edit(self, run_id: str, records: Sequence[Record]) -> None:
         """Add records; see the contract."""
-        after = last_edit(self.read(run_id).entries)
+        after = last_edit(self.outline(run_id).entries)
         folder = self._runs / run_id
         try:
             if not is_folder(folder) or not is_folder(folder / "journal"):

@@ -1,8 +1,8 @@
 """Histories of metrics, kept in the user's cache folder as columns of numbers. It can be deleted at any time.
 
-``$XDG_CACHE_HOME/autotrack/<store id>/histories.sqlite`` holds, for a metric of a long run, how far the run's files
-were read and the points in blocks: all steps, then all epochs, times and values. Only points that came since are read
-from the journal. What is short is read there each time.
+``histories.sqlite`` beside the index (see ``index.cache_folder``) holds, for a metric of a long run, how far the run's
+files were read and the points in blocks: all steps, then all epochs, times and values. Only points that came since are
+read from the journal. What is short is read there each time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What was read of a store's runs, kept in the user's cache folder. It can be deleted at any time: nothing is lost.
 
-``$XDG_CACHE_HOME/autotrack/<store id>/runs.sqlite`` holds a row for each run: which files were read how far, and the
-head that came of it. Nothing that depends on the moment, such as whether a process lives, is in it. A small store has
-its index in memory only, and so has one whose user has no cache folder that can be written.
+``runs.sqlite`` in the folder that ``cache_folder`` names holds a row for each run: which files were read how far, and
+the head that came of it. Nothing that depends on the moment, such as whether a process lives, is in it. A small store
+has its index in memory only, and so has one whose user has no cache folder that can be written.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 import weakref
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,13 @@ class Index:
         with self._lock:
             self._list_ids = list_ids
             self._sound(self._refresh)
+            if self._in_memory:
+                self._keep()
+
+    def refresh_run(self, run_id: str) -> None:
+        """Bring one run up to date with its files."""
+        with self._lock:
+            self._sound(lambda: self._drop(self._read([run_id])))
             if self._in_memory:
                 self._keep()
 
@@ -183,6 +191,9 @@ class Index:
         gone = list(known)
         for first in range(0, len(changed), _BATCH):
             gone += self._read(changed[first : first + _BATCH])
+        self._drop(gone)
+
+    def _drop(self, gone: list[str]) -> None:
         if gone:
             self._write("DELETE FROM runs WHERE id = ?", [(run_id,) for run_id in gone])
 
@@ -243,29 +254,36 @@ _indexes: OrderedDict[str, Index] = OrderedDict()
 _MOST = 4
 
 
-def index_of(runs: Path, store: str) -> Index:
-    """This process's index of the runs in a folder.
+def index_of(root: Path, runs: str, store: str) -> Index:
+    """This process's index of the runs in a folder of a store.
 
     Args:
-        runs: The folder.
+        root: The store.
+        runs: Name of the folder.
         store: Id of the store, as its description says.
     """
-    key = f"{runs} {store}"
+    key = f"{root / runs} {store}"
     index = _indexes.pop(key, None)
     if index is None:
-        folder = cache_folder(store)
-        index = Index(str(runs), None if folder is None else folder / f"{runs.name}.sqlite")
+        folder = cache_folder(root, store)
+        index = Index(str(root / runs), None if folder is None else folder / f"{runs}.sqlite")
     _indexes[key] = index
     while len(_indexes) > _MOST:
         _indexes.popitem(last=False)
     return index
 
 
-def cache_folder(store: str) -> Path | None:
-    """Where things that can be made anew are kept for a store; None where its id is none."""
+def cache_folder(root: Path, store: str) -> Path | None:
+    """Where things that can be made anew are kept for a store: ``<its id>-<hash of where it lies>``.
+
+    Copies of a store have its id; each has its own. None where the id is none.
+    """
+    if not re.fullmatch(r"[0-9a-f]{16}", store):
+        return None
     base = os.environ.get("XDG_CACHE_HOME", "")
     home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return home / "autotrack" / store if re.fullmatch(r"[0-9a-f]{16}", store) else None
+    place = zlib.crc32(os.fsencode(os.path.realpath(root)))
+    return home / "autotrack" / f"{store}-{place:08x}"
 
 
 def _after_fork() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 import time
 import weakref
@@ -316,13 +317,18 @@ class _Reading:
         self.sealed_at = offset
 
 
-def read_journal(name: str, data: bytes, run_id: str) -> tuple[list[Entry], list[str], int]:
+_OWN_POINTS = rb'\{"k":"(?:m|points)"(?:,"t":-?[0-9]+)?,"(?:m|key)":'  # compiled by readers only
+
+
+def read_journal(name: str, data: bytes, run_id: str, points: bool = True) -> tuple[list[Entry], list[str], int]:
     """(entries, damage in words, number of unknown kinds) of one file's content.
 
     Every whole line is read, also before and after damaged ones. A last line without its newline is
-    being written, or was torn when its writer died: it is named and left out.
+    being written, or was torn when its writer died: it is named and left out. Without ``points`` lines that hold
+    points of the run's own metrics are passed over; what is damaged in them is seen by the seals.
     """
     reading = _Reading(name, run_id)
+    own_points = None if points else re.compile(_OWN_POINTS)
     offset = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if offset + len(line) == len(data):
@@ -331,14 +337,15 @@ def read_journal(name: str, data: bytes, run_id: str) -> tuple[list[Entry], list
             break
         if number == 1 and not _readable_version(line, data, reading):
             break
-        reading.take(data, number, offset, line)
+        if own_points is None or not own_points.match(line):
+            reading.take(data, number, offset, line)
         offset += len(line) + 1
     return reading.entries, reading.damage, reading.unknown
 
 
-def add_journal(log: RunLog, name: str, data: bytes) -> None:
+def add_journal(log: RunLog, name: str, data: bytes, points: bool = True) -> None:
     """Add what one file's content holds to the log of its run. ``by_time`` sorts the entries when all are there."""
-    entries, damage, unknown = read_journal(name, data, log.run_id)
+    entries, damage, unknown = read_journal(name, data, log.run_id, points)
     log.entries += entries
     log.damage += damage
     log.unknown += unknown

@@ -18,8 +18,8 @@ __all__ = ["journals_in", "open_plain_file", "read_folder"]
 _NAME = re.compile(r"([0-9a-f]{16})\.jsonl")
 
 
-def read_folder(folder: Path, log: RunLog) -> None:
-    """Read the journal files of ``folder`` into ``log``."""
+def read_folder(folder: Path, log: RunLog, points: bool = True) -> None:
+    """Read the journal files of ``folder`` into ``log``; without ``points``: see ``read_journal``."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
@@ -33,7 +33,7 @@ def read_folder(folder: Path, log: RunLog) -> None:
             except OSError as error:
                 log.damage.append(f"{name}: {error.strerror}")
                 continue
-            add_journal(log, name, data)
+            add_journal(log, name, data, points)
     log.entries = by_time(log.entries)
 
 

@@ -15,8 +15,9 @@ from autotrack.backends.edits import is_folder
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import Query
 from autotrack.backends.stored_files import BESIDE, TEMPORARY, files_below, named_files
+from autotrack.records import Model
 
-__all__ = ["LEFT_ALONE", "Waste", "find_waste", "size_of"]
+__all__ = ["LEFT_ALONE", "Waste", "find_waste", "waste_at"]
 
 LEFT_ALONE = 24 * 3600.0
 """Seconds that a file must not have been touched before it counts as left behind by somebody who died."""
@@ -27,7 +28,7 @@ class Waste(NamedTuple):
 
     Attributes:
         kind: ``removed run`` (in the trash for long enough), ``half deleted run``, ``run on its way to the trash``,
-            ``temporary file``, ``file without a record`` or ``empty run``.
+            ``temporary file``, ``file without a record``, ``empty run`` or ``spare model``.
         path: Where it lies, below the store.
         size: Bytes.
         age: Seconds since it was removed, or touched last.
@@ -48,7 +49,7 @@ def find_waste(source: FileSource, keep: float) -> Iterator[Waste]:
     for head in list(source.heads(Query())):
         folder = root / "runs" / head.id
         if head.removed and is_folder(folder) and head.status != "running":
-            yield _waste("run on its way to the trash", root, folder, _throwing(root, head.id))
+            yield waste_at("run on its way to the trash", root, folder, _throwing(root, head.id))
     for name in ("runs", "registry", "experiments"):
         yield from _temporaries(root, root / name)
     for run_id in source.run_ids():
@@ -57,11 +58,11 @@ def find_waste(source: FileSource, keep: float) -> Iterator[Waste]:
 
 def _in_trash(root: Path, keep: float) -> Iterator[Waste]:
     for folder in trash.half_deleted(root):
-        yield _waste("half deleted run", root, folder, _deleting(folder))
+        yield waste_at("half deleted run", root, folder, _deleting(folder))
     for run_id in FileSource(root, trash.TRASH).run_ids():
         folder = root / trash.TRASH / run_id
         journal = folder / "journal"  # touched when the tombstone was written
-        waste = _waste("removed run", root, folder, _purging(root, run_id), journal if is_folder(journal) else folder)
+        waste = waste_at("removed run", root, folder, _purging(root, run_id), journal if is_folder(journal) else folder)
         if waste.age >= keep:
             yield waste
 
@@ -73,7 +74,7 @@ def _temporaries(root: Path, top: Path) -> Iterator[Waste]:
         for name in [*folders, *files]:
             if TEMPORARY.fullmatch(name):
                 path = Path(parent, name)
-                waste = _waste("temporary file", root, path, _deleting(path))
+                waste = waste_at("temporary file", root, path, _deleting(path))
                 if waste.age >= LEFT_ALONE:
                     yield waste
         folders[:] = [name for name in folders if not TEMPORARY.fullmatch(name)]
@@ -87,7 +88,7 @@ def _in_run(source: FileSource, run_id: str) -> Iterator[Waste]:
     if log.alive:
         return
     if not log.entries:
-        waste = _waste("empty run", source.root, folder, _dropping(folder))
+        waste = waste_at("empty run", source.root, folder, _dropping(folder))
         if waste.age >= LEFT_ALONE and not files_below(folder):
             yield waste
     elif not log.damage and not log.unknown:  # else a record that names the file may be what cannot be read
@@ -96,17 +97,23 @@ def _in_run(source: FileSource, run_id: str) -> Iterator[Waste]:
             below = path.relative_to(folder)
             kinds = {below.parts[0], below.parts[2] if below.parts[0] == "children" and len(below.parts) > 2 else ""}
             if kinds & {"artifacts", "models"} and str(below) not in named and path.name not in BESIDE:
-                waste = _waste("file without a record", source.root, path, _deleting(path))
+                waste = waste_at("file without a record", source.root, path, _deleting(path))
                 if waste.age >= LEFT_ALONE and not TEMPORARY.fullmatch(path.name):
                     yield waste
 
 
 def _named(log: RunLog) -> set[str]:
     """Paths of the files that a run's records name."""
-    return {path for entry in log.entries for path in named_files(entry.record)}
+    named = set()
+    for entry in log.entries:
+        if isinstance(entry.record, Model) and entry.record.gone:
+            named.discard(entry.record.path)
+        else:
+            named.update(named_files(entry.record))
+    return named
 
 
-def size_of(path: Path) -> int:
+def _size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
     if is_folder(path):
         return sum(_bytes(Path(parent, name)) for parent, _, files in os.walk(path) for name in files)
@@ -120,12 +127,13 @@ def _bytes(path: Path) -> int:
         return 0
 
 
-def _waste(kind: str, root: Path, path: Path, clear: Callable[[], None], touched: Path | None = None) -> Waste:
+def waste_at(kind: str, root: Path, path: Path, clear: Callable[[], None], touched: Path | None = None) -> Waste:
+    """What lies at ``path``; its age is that of ``touched`` where that is given."""
     try:
         age = time.time() - (touched or path).lstat().st_mtime
     except OSError:
         age = 0.0
-    return Waste(kind, path.relative_to(root).as_posix(), size_of(path), age, clear)
+    return Waste(kind, path.relative_to(root).as_posix(), _size(path), age, clear)
 
 
 def _deleting(path: Path) -> Callable[[], None]:

@@ -8,7 +8,7 @@ import re
 import click
 
 import autotrack
-from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
+from autotrack.cli.options import as_json, emit, json_option, parent_option, print_table, store_option
 from autotrack.columns import usual_columns
 from autotrack.display import printable, runs_table
 
@@ -23,6 +23,7 @@ _LOWER_IS_BETTER = re.compile(r"^(?!.*neg_).*(loss|error|err|mse|mae|mape|perple
 @click.option("--min/--max", "lowest", default=None, help="Whether the lowest or the highest value is best.")
 @click.option("--experiment", "-e", help="Only runs of this experiment.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=5, show_default=True, help="At most so many.")
+@parent_option
 @store_option
 @json_option
 def best(
@@ -31,6 +32,7 @@ def best(
     lowest: bool | None,
     experiment: str | None,
     limit: int,
+    parent: str | None,
     store: str | None,
     to_json: bool,
 ) -> None:
@@ -38,7 +40,7 @@ def best(
 
     Unless told, the lowest is best where the metric's name says loss, error, mse, mae and the like.
     """
-    runs = autotrack.runs(filter, experiment, store=store)
+    runs = autotrack.runs(filter, experiment, parent=parent, store=store)
     scored = [run for run in runs if not math.isnan(run.metrics.get(metric, math.nan))]
     if not scored:
         known = sorted({key for run in runs for key in run.metrics}, key=lambda key: (not key.startswith(metric), key))

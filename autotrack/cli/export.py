@@ -15,7 +15,7 @@ import click
 
 import autotrack
 from autotrack import values
-from autotrack.cli.options import as_json, store_option
+from autotrack.cli.options import as_json, parent_option, store_option
 from autotrack.display import printable
 from autotrack.reader import RunRecord
 
@@ -31,6 +31,7 @@ _FORMATS = ("csv", "json", "parquet")
 @click.option("--history", is_flag=True, help="Each point of each metric in place of a row for each run.")
 @click.option("--children", is_flag=True, help="Child runs as well.")
 @click.option("--experiment", "-e", help="Only runs of this experiment.")
+@parent_option
 @store_option
 def export(
     filter: str | None,  # noqa: A002
@@ -39,6 +40,7 @@ def export(
     history: bool,
     children: bool,
     experiment: str | None,
+    parent: str | None,
     store: str | None,
 ) -> None:
     """Write runs to a file for other programs: those that meet FILTER, as csv, json or parquet."""
@@ -47,7 +49,7 @@ def export(
         if suffix not in _FORMATS:
             raise click.UsageError(f"say the format: --format, or a name that ends in {', '.join(_FORMATS)}")
         form = suffix
-    found = autotrack.runs(filter, experiment, store=store)
+    found = autotrack.runs(filter, experiment, parent=parent, store=store)
     runs = list(_all(found) if children else found)
     if form == "json" and not history:
         data = json.dumps([as_json(run) for run in runs], indent=2).encode() + b"\n"

@@ -8,9 +8,9 @@ from dataclasses import replace
 import click
 
 import autotrack
-from autotrack.cli.options import as_json, emit, json_option, print_table, store_option
+from autotrack.cli.options import as_json, emit, json_option, parent_option, print_table, store_option
 from autotrack.columns import chosen_columns
-from autotrack.display import runs_table
+from autotrack.display import printable, runs_table
 from autotrack.reader import RunRecord
 
 __all__ = ["ls"]
@@ -23,6 +23,7 @@ __all__ = ["ls"]
 @click.option("--sort", "-s", "order_by", multiple=True, help="Sort by this: 'metrics.accuracy DESC'.")
 @click.option("--columns", "-c", help="These columns: 'metrics.accuracy,params.C,tags.team,duration'.")
 @click.option("--children", is_flag=True, help="Child runs as well, below their parents.")
+@parent_option
 @store_option
 @json_option
 def ls(
@@ -32,11 +33,12 @@ def ls(
     order_by: tuple[str, ...],
     columns: str | None,
     children: bool,
+    parent: str | None,
     store: str | None,
     to_json: bool,
 ) -> None:
     """List the recorded runs, newest first; those that meet FILTER, such as "metrics.accuracy > 0.9"."""
-    runs = autotrack.runs(filter, experiment, order_by, limit, store=store)
+    runs = autotrack.runs(filter, experiment, order_by, limit, parent=parent, store=store)
     if to_json:  # children are in it anyway
         emit([as_json(run) for run in runs])
     elif runs:
@@ -45,6 +47,8 @@ def ls(
         print_table(lambda width: runs_table(shown, width, chosen))
     elif filter or experiment:
         click.echo("No run meets that.", err=True)
+    elif parent is not None:
+        click.echo(f"{printable(parent)} has no child runs.", err=True)
     elif any(one.archived and one.runs for one in autotrack.experiments(archived=True, store=store)):
         click.echo("All runs here are of archived experiments: name one with --experiment.", err=True)
     else:

@@ -17,9 +17,12 @@ from rich.console import Console, RenderableType
 from autotrack import values
 from autotrack.reader import RunRecord
 
-__all__ = ["as_json", "emit", "json_option", "print_table", "screen_width", "store_option"]
+__all__ = ["as_json", "emit", "json_option", "parent_option", "print_table", "screen_width", "store_option"]
 
 store_option = click.option("--store", metavar="DIR", help="The store to read. Default: the one found from here.")
+parent_option = click.option(
+    "--parent", "-p", metavar="RUN", help="The child runs of this run, in place of runs that have no parent."
+)
 json_option = click.option("--json", "to_json", is_flag=True, help="Print JSON for programs.")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from autotrack import reader
+from autotrack import reader, run_list
 from autotrack.backends.base import RunWriter
 from autotrack.records import End
 from autotrack.testing.backend_case import LIMIT, Case, Child, point, rule, same_records, steps
@@ -92,7 +92,7 @@ class ProcessTests:
             [entry.record for entry in case.read(writer).entries],
         )
         case.begin("two", other)
-        names = [run.name for run in reader.list_runs(case.backend.source())]
+        names = [run.name for run in run_list.list_runs(case.backend.source())]
         assert names == ["two", "one"], f"two backends over one store wrote runs one and two; one of them lists {names}"
 
     @rule("readers")

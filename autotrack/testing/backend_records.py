@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from autotrack import reader
+from autotrack import reader, run_list
 from autotrack.backends.base import new_run_id
 from autotrack.errors import RunNotFound
 from autotrack.records import (
@@ -285,7 +285,7 @@ class RecordTests:
         case.suite.settle(case.backend, removed.run_id)
         source = case.backend.source()
         assert reader.read_run(source, removed.run_id).removed, "the tombstone is lost"
-        names = [run.name for run in reader.list_runs(source)]
+        names = [run.name for run in run_list.list_runs(source)]
         assert names == ["other"], f"of a removed run and another one {names} are listed"
         assert case.records(other) == [], "removing one run hurts another"
 

@@ -1,5 +1,6 @@
 """What an index costs, where it lies, and what happens to it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import Query
+from autotrack.backends.liveness import identity
 from autotrack.recording import flush
 from autotrack.records import Begin, Change, End, Facts, Metrics, Params, Points
 from tests.backends.stores import sql
@@ -88,6 +90,7 @@ def test_what_a_list_asks_of_the_system(cache: Path, tmp_path: Path):  # noqa: F
         assert calls.take() == (["stat"] * 10, 0)
 
         run = files.run()
+        (run / "alive").write_text(json.dumps(identity()))
         path = files.writer(run, [Begin(name="live"), WORLD, *(Metrics(0, "", {"loss": 0.5}, s) for s in range(500))])
         assert names(tmp_path / "store")[0] == "live"
         calls.take()

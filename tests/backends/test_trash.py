@@ -9,8 +9,9 @@ import pytest
 import autotrack
 from autotrack.backends import trash
 from autotrack.backends.file import FileBackend
-from autotrack.reader import list_runs, read_run
+from autotrack.reader import read_run
 from autotrack.records import Begin, Metrics
+from autotrack.run_list import list_runs
 from tests.backends.dying import killed
 
 

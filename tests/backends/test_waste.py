@@ -9,8 +9,8 @@ import pytest
 import autotrack
 from autotrack.backends.file import FileBackend
 from autotrack.backends.waste import LEFT_ALONE, find_waste
-from autotrack.reader import list_runs
 from autotrack.records import Artifact, Begin, Params
+from autotrack.run_list import list_runs
 from tests.backends.dying import killed
 
 OLD = time.time() - LEFT_ALONE - 60
