@@ -1,8 +1,8 @@
 """Histories of metrics, kept in the user's cache folder as columns of numbers. It can be deleted at any time.
 
 ``histories.sqlite`` beside the index (see ``index.cache_folder``) holds, for a metric of a long run, how far the run's
-files were read and the points in blocks: all steps, then all epochs, times and values. Only points that came since are
-read from the journal. What is short is read there each time.
+files were read and the points in blocks: all steps, times and values, then all epochs where there are some. Only points
+that came since are read from the journal. What is short is read there each time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from autotrack.backends.head_rows import decode_marks, encode_marks
-from autotrack.backends.history import History, HistoryBuilder
+from autotrack.backends.history import NONE, History, HistoryBuilder
 from autotrack.backends.marks import FileMark, mark_at_start, open_journals, read_on, went_on
 
 __all__ = ["KEEP_BYTES", "MOST_BYTES", "read_history"]
@@ -27,17 +27,19 @@ KEEP_BYTES = 256 * 1024
 MOST_BYTES = 2_000_000_000
 """Size of the file at which it is begun anew."""
 
-VERSION = 1 if sys.byteorder == "little" else 2
-_BLOCK = 100_000  # points
+VERSION = 3 if sys.byteorder == "little" else 4
+_BLOCK = 250_000  # points
 _BLOCKS = 50  # short ones, of a run that goes on, are then put together
 _WAIT = 5.0
 _SCHEMA = f"""
+PRAGMA page_size = 16384;
 CREATE TABLE histories (run TEXT, key BLOB, files BLOB, points INTEGER, last REAL, PRIMARY KEY (run, key));
-CREATE TABLE blocks (run TEXT, key BLOB, first INTEGER, columns BLOB, PRIMARY KEY (run, key, first));
+CREATE TABLE blocks (run TEXT, key BLOB, first INTEGER, points INTEGER, columns BLOB, PRIMARY KEY (run, key, first));
 PRAGMA user_version = {VERSION};
 """
 
 
+_NO_EPOCHS = array("q", [NONE]).tobytes()
 _NO_SENSE = (ValueError, TypeError, LookupError)  # what a damaged row may raise
 
 
@@ -150,6 +152,11 @@ def _open(file: Path) -> sqlite3.Connection | None:
     return None
 
 
+def _columns(history: History) -> tuple[array[Any], ...]:
+    """As they stand in a block; most histories have no epochs."""
+    return history.step, history.time, history.value, history.epoch
+
+
 def _load(cache: sqlite3.Connection, run_id: str, reading: _Reading) -> None:
     """What is kept of a history.
 
@@ -160,16 +167,16 @@ def _load(cache: sqlite3.Connection, run_id: str, reading: _Reading) -> None:
     cache.execute("BEGIN")
     row = cache.execute("SELECT files, points, last FROM histories WHERE run = ? AND key = ?", name).fetchone()
     if row is not None:
-        history = reading.builder.history
-        columns: tuple[array[Any], ...] = (history.step, history.epoch, history.time, history.value)
-        blocks = cache.execute("SELECT columns FROM blocks WHERE run = ? AND key = ? ORDER BY first", name)
-        for (data,) in blocks:
-            size = len(data) // len(columns)
-            for index, column in enumerate(columns):
-                column.frombytes(memoryview(data)[index * size : (index + 1) * size])
+        blocks = cache.execute("SELECT points, columns FROM blocks WHERE run = ? AND key = ? ORDER BY first", name)
+        for points, data in blocks:
+            if len(data) not in (24 * points, 32 * points):
+                raise ValueError("a block has another size than its points")
+            for index, column in enumerate(_columns(reading.builder.history)):
+                part = memoryview(data)[index * 8 * points : (index + 1) * 8 * points]
+                column.frombytes(part or _NO_EPOCHS * points)
             reading.blocks += 1
         reading.marks, reading.kept, reading.last = decode_marks(row[0]), row[1], row[2]
-        if len(history) != reading.kept:
+        if len(reading.builder.history) != reading.kept:
             raise ValueError("blocks are missing")
     cache.execute("COMMIT")
 
@@ -190,8 +197,10 @@ def _save(cache: sqlite3.Connection, run_id: str, reading: _Reading) -> None:
             return
         for begin in range(first, len(history), _BLOCK):
             part = history[begin : begin + _BLOCK]
-            columns = b"".join([column.tobytes() for column in (part.step, part.epoch, part.time, part.value)])
-            cache.execute("INSERT INTO blocks VALUES (?, ?, ?, ?)", (*name, begin, columns))
+            *columns, epochs = [column.tobytes() for column in _columns(part)]
+            if epochs != _NO_EPOCHS * len(part):
+                columns.append(epochs)
+            cache.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?)", (*name, begin, len(part), b"".join(columns)))
         row = (*name, encode_marks(reading.marks), len(history), reading.last)
         cache.execute("INSERT OR REPLACE INTO histories VALUES (?, ?, ?, ?, ?)", row)
         cache.execute("COMMIT")
