@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from autotrack.backends.heads import RunHead
 
-__all__ = ["ATTRIBUTES", "Comparison", "Order", "matches", "sort_key"]
+__all__ = ["ATTRIBUTES", "MISSING", "Comparison", "Order", "matches", "meets", "sort_key"]
 
 _NUMBER_TEXT = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)\s*", re.IGNORECASE)
 
@@ -65,23 +65,28 @@ class Order(NamedTuple):
     descending: bool = False
 
 
-_MISSING = object()
+MISSING = object()
+"""The value of what a run has not."""
 
 
 def _value(run: RunHead, entity: str, key: str) -> Any:
-    """What is compared; ``_MISSING`` where the run has none. A param may be None."""
+    """What is compared; ``MISSING`` where the run has none. A param may be None."""
     if entity == "attributes":
         value = ATTRIBUTES[key](run)
-        return _MISSING if value is None else value
-    return getattr(run, entity).get(key, _MISSING)
+        return MISSING if value is None else value
+    return getattr(run, entity).get(key, MISSING)
 
 
 def matches(comparison: Comparison, run: RunHead) -> bool:
-    """Whether a condition holds. With what a run has not, only ``IS NULL`` does."""
-    value = _value(run, comparison.entity, comparison.key)
+    """Whether a condition holds for a run."""
+    return meets(comparison, _value(run, comparison.entity, comparison.key))
+
+
+def meets(comparison: Comparison, value: Any) -> bool:
+    """Whether a condition holds for a value. For ``MISSING`` only ``IS NULL`` does."""
     if comparison.operator == "null":
-        return (value is _MISSING or value is None) != comparison.negated
-    if value is _MISSING:
+        return (value is MISSING or value is None) != comparison.negated
+    if value is MISSING:
         return False
     if comparison.operator == "in":
         return any(_holds(value, "=", one) for one in comparison.value) != comparison.negated
@@ -139,7 +144,7 @@ def sort_key(order: Order) -> Callable[[RunHead], tuple[Any, ...]]:
 
     def key(run: RunHead) -> tuple[Any, ...]:
         value = _value(run, order.entity, order.key)
-        if value is _MISSING or value is None:
+        if value is MISSING or value is None:
             return (3,)
         number = _number(value)
         if number is None:

@@ -60,9 +60,8 @@ class FileSource(RunSource):
         """Heads of all runs, by the index; see the contract."""
         index = self._index()
         index.refresh(self.run_ids)
-        keys = {part: query.keys(part) for part in ("params", "metrics", "tags")}
-        wanted = keys["params"], keys["metrics"]
-        return (self._head(run_id, state, *wanted) for run_id, state in index.states(keys))
+        wanted = query.keys("params"), query.keys("metrics")
+        return (self._head(run_id, state, *wanted) for run_id, state in index.states(query))
 
     def head(self, run_id: str) -> RunHead:
         """Whole head of a run, by the index; see the contract."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
-from autotrack.backends.heads import HeadState
+from autotrack import values
+from autotrack.backends.heads import HeadState, Query
 from autotrack.backends.marks import FileMark
+from autotrack.matching import MISSING, meets
 from autotrack.records import number_from_json, number_to_json
 
-__all__ = ["PARTS", "decode_marks", "decode_state", "encode_marks", "encode_state", "part_decoder"]
+__all__ = ["PARTS", "Part", "decode_marks", "decode_state", "encode_marks", "encode_state"]
 
 PARTS = ("params", "metrics", "tags")
 """What of a head has a column of its own, beside all the rest."""
@@ -47,8 +49,63 @@ def encode_state(state: HeadState) -> tuple[bytes, ...]:
     return _encode(rest), _encode(state.params), _encode(metrics), _encode(state.tags)
 
 
-def part_decoder(keys: Collection[str] | None) -> Callable[[bytes], dict[str, Any]]:
-    """What makes a part of its column: with these keys, which costs less than with all (None)."""
+class Part:
+    """One of ``PARTS`` as it is wanted: what a query looks at, or all of it."""
+
+    def __init__(self, name: str, query: Query | None = None) -> None:
+        self.name = name
+        self._decode = _decoder(None if query is None else query.keys(name))
+        conditions = () if query is None else query.conditions
+        self._conditions = [condition for condition in conditions if condition.entity == name]
+
+    def decode(self, data: bytes) -> dict[str, Any]:
+        """The part of its column.
+
+        Raises:
+            ValueError, TypeError, LookupError: It is something else.
+        """
+        content = self._decode(data)
+        if self.name == "metrics" and (b'"nan"' in data or b'inf"' in data):
+            for seen in content.values():
+                seen[1:4] = [number_from_json(number) for number in seen[1:4]]
+        return content
+
+    def meets(self, content: dict[str, Any]) -> bool:
+        """Whether the query's conditions on this part hold.
+
+        Raises:
+            ValueError, TypeError, LookupError: It is something else.
+        """
+        for condition in self._conditions:
+            value = content.get(condition.key, MISSING)
+            if value is not MISSING and self.name == "metrics":
+                value = value[1]
+            elif value is not MISSING and self.name == "params":
+                value = values.from_json(value)
+            if not meets(condition, value):
+                return False
+        return True
+
+
+def decode_state(head: bytes, columns: Collection[bytes], parts: Collection[Part]) -> HeadState | None:
+    """A head of its first column and those of its parts; None where one of these does not meet what is wanted.
+
+    Raises:
+        ValueError, TypeError, LookupError: They are something else.
+    """
+    contents = []
+    for part, data in zip(parts, columns, strict=True):
+        contents.append(part.decode(data))
+        if not part.meets(contents[-1]):
+            return None
+    state: HeadState = _decode(_head, head)
+    for part, content in zip(parts, contents, strict=True):
+        setattr(state, part.name, content)
+    return state
+
+
+def _decoder(keys: Collection[str] | None) -> Callable[[bytes], dict[str, Any]]:
+    """What decodes a mapping: with these keys, which costs less than with all (None)."""
 
     def decode_all(data: bytes) -> dict[str, Any]:
         content: dict[str, Any] = _decode(_mapping, data)
@@ -72,22 +129,6 @@ def part_decoder(keys: Collection[str] | None) -> Callable[[bytes], dict[str, An
         return {key: value for key, value in pairs if value is not msgspec.UNSET}
 
     return decode
-
-
-def decode_state(head: bytes, columns: Collection[tuple[str, Callable[[bytes], dict[str, Any]], bytes]]) -> HeadState:
-    """A head of its first column and of (part, its decoder, its column) of as many parts as are wanted.
-
-    Raises:
-        ValueError: They are something else.
-    """
-    state: HeadState = _decode(_head, head)
-    for part, decode, data in columns:
-        content = decode(data)
-        if part == "metrics" and (b'"nan"' in data or b'inf"' in data):
-            for seen in content.values():
-                seen[1:4] = [number_from_json(number) for number in seen[1:4]]
-        setattr(state, part, content)
-    return state
 
 
 def _encode(content: Any) -> bytes:

@@ -16,12 +16,12 @@ import time
 import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autotrack.backends.head_rows import PARTS, decode_marks, decode_state, encode_marks, encode_state, part_decoder
-from autotrack.backends.heads import HeadState
+from autotrack.backends.head_rows import PARTS, Part, decode_marks, decode_state, encode_marks, encode_state
+from autotrack.backends.heads import HeadState, Query
 from autotrack.backends.run_files import RunFiles
 
 __all__ = ["SETTLED", "Index", "cache_folder", "index_of"]
@@ -97,38 +97,36 @@ class Index:
             if self._in_memory:
                 self._keep()
 
-    def states(self, keys: Mapping[str, Collection[str]]) -> Iterator[tuple[str, HeadState]]:
-        """(id, head) of all runs as of the last refresh, newest first; a head has these keys of its ``PARTS``."""
-        parts = [(part, part_decoder(keys[part])) for part in PARTS if keys.get(part)]
-        columns = ", ".join(["id", "head", *(part for part, _ in parts)])
+    def states(self, query: Query) -> Iterator[tuple[str, HeadState]]:
+        """(id, head) of runs as of the last refresh, newest first; a head has the query's keys of its ``PARTS``.
+
+        Left out are those whose params, metrics and tags do not meet the query's conditions.
+        """
+        parts = [Part(part, query) for part in PARTS if query.keys(part)]
+        columns = ", ".join(["id", "head", *(part.name for part in parts)])
         ask = f"SELECT {columns} FROM runs WHERE id < ? ORDER BY id DESC LIMIT {_BATCH}"  # noqa: S608  names of our own
         last = "~"  # after any id
-        while True:
-            page = self._fetch(ask, [last], parts)
+        while last:
+            page, last = self._fetch(ask, [last], parts)
             yield from page
-            if len(page) < _BATCH:
-                return
-            last = page[-1][0]
 
     def states_of(self, run_ids: Sequence[str]) -> list[tuple[str, HeadState]]:
         """(id, head) of these runs as of the last refresh, as far as they were there."""
         found = []
-        parts = [(part, part_decoder(None)) for part in PARTS]
+        parts = [Part(part) for part in PARTS]
         ask = f"SELECT id, {', '.join(['head', *PARTS])} FROM runs WHERE id IN ("  # noqa: S608  names of our own
         for first in range(0, len(run_ids), _BATCH):
             batch = run_ids[first : first + _BATCH]
-            found += self._fetch(ask + ",".join("?" * len(batch)) + ")", batch, parts)
+            found += self._fetch(ask + ",".join("?" * len(batch)) + ")", batch, parts)[0]
         return found
 
-    def _fetch(
-        self, ask: str, values: Sequence[Any], parts: Sequence[tuple[str, Callable[[bytes], dict[str, Any]]]]
-    ) -> list[tuple[str, HeadState]]:
-        def fetch() -> list[tuple[str, HeadState]]:
+    def _fetch(self, ask: str, values: Sequence[Any], parts: Sequence[Part]) -> tuple[list[tuple[str, HeadState]], str]:
+        """What is found, and the id of the last row if there may be more."""
+
+        def fetch() -> tuple[list[tuple[str, HeadState]], str]:
             rows = self._db.execute(ask, values).fetchall()
-            return [
-                (row[0], decode_state(row[1], [(*part, data) for part, data in zip(parts, row[2:], strict=True)]))
-                for row in rows
-            ]
+            found = [(row[0], state) for row in rows if (state := decode_state(row[1], row[2:], parts)) is not None]
+            return found, rows[-1][0] if len(rows) == _BATCH else ""
 
         with self._lock:
             return self._sound(fetch)
@@ -228,9 +226,7 @@ class Index:
         row = self._db.execute(ask, [run_id]).fetchone()
         if row is None:
             return RunFiles(run_id)
-        state = decode_state(
-            row[2], [(part, part_decoder(None), data) for part, data in zip(PARTS, row[3:], strict=True)]
-        )
+        state = decode_state(row[2], row[3:], [Part(part) for part in PARTS])
         return RunFiles(run_id, row[0], decode_marks(row[1]), state)
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
