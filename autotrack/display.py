@@ -100,7 +100,8 @@ def _sections(run: RunRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         (
             name,
             f"{model.format}, {model.size:,} bytes, {model.cls}"
-            + (f"; stays so: {model.stays}" if model.stays else ""),
+            + (f"; stays so: {model.stays}" if model.stays else "")
+            + (f"; deleted {model.gone}" if model.gone else ""),
         )
         for name, model in run.models.items()
     ]

@@ -12,7 +12,15 @@ from autotrack.errors import ConfigError
 from autotrack.matching import Comparison
 from autotrack.records import Begin, Change, Record, Tags
 
-__all__ = ["Experiment", "ExperimentNames", "experiment_names", "names_experiments", "names_told", "told_experiments"]
+__all__ = [
+    "Experiment",
+    "ExperimentNames",
+    "experiment_names",
+    "first_name",
+    "names_experiments",
+    "names_told",
+    "told_experiments",
+]
 
 _EXPERIMENT = ("attributes", "experiment")
 _WANTED = ("=", "in", "like", "ilike")
@@ -100,9 +108,14 @@ class Experiment:
                 self.archived, self._archived_at = record.archived, time
 
 
+def first_name(log: RunLog) -> str | None:
+    """The name by which an experiment was first called; None where that cannot be read."""
+    return next((entry.record.name for entry in log.entries if isinstance(entry.record, Begin)), None)
+
+
 def _fold(log: RunLog) -> Experiment | None:
     """None where not even its name can be read."""
-    first = next((entry.record.name for entry in log.entries if isinstance(entry.record, Begin)), None)
+    first = first_name(log)
     if first is None:
         return None
     experiment = Experiment(first, [first], _since=[(-math.inf, first)])

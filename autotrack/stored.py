@@ -97,7 +97,7 @@ class StoredModel:
             ModelError: It is gone, or another than the one that was saved.
         """
         if self.record.gone:
-            raise ModelError(f"{self._words} was deleted: {self.record.gone}")
+            raise ModelError(f"{self._words} was deleted {self.record.gone}")
         try:
             data = self._read()
         except FileNotFoundError:

@@ -1,27 +1,21 @@
-"""What a store takes, whether it is whole, and clearing away what nobody needs."""
+"""What a store takes, and clearing away what nobody needs."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from autotrack.backends.base import RunSource
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.waste import Waste, find_waste
-from autotrack.errors import RunNotFound, StoreError
+from autotrack.errors import StoreError
+from autotrack.filter import parse_order
 from autotrack.lookup import source_of
-from autotrack.reader import RunRecord, read_run
-from autotrack.records import Artifact, Model
-from autotrack.references import find_run
+from autotrack.spare_models import spare_models
 
-__all__ = ["Checked", "Usage", "usage", "verify", "waste"]
-
-_BLOCK = 1 << 20
+__all__ = ["Usage", "old_models", "usage", "waste"]
 
 
 def _files_of(store: str | os.PathLike[str] | None) -> FileSource:
@@ -38,6 +32,18 @@ def waste(*, keep: float, store: str | os.PathLike[str] | None = None) -> Iterat
         StoreError: The store is no folder.
     """
     return find_waste(_files_of(store), keep)
+
+
+def old_models(
+    keep: int, order_by: Sequence[str] = (), *, store: str | os.PathLike[str] | None = None
+) -> Iterator[Waste]:
+    """Models of all runs but ``keep`` of each experiment: the first ones in this order, by default the newest.
+
+    Raises:
+        StoreError: The store is no folder.
+        FilterError: The order is not understood.
+    """
+    return spare_models(_files_of(store), keep, [parse_order(text) for text in order_by])
 
 
 # ---- what it takes -------------------------------------------------------------------------------------------------
@@ -91,65 +97,3 @@ def _part(where: tuple[str, ...]) -> str:
     inner = where[2:] if where[2:3] != ("children",) else where[4:]
     kind = inner[0] if inner else ""
     return {"journal": "journals", "models": "models", "artifacts": "artifacts"}.get(kind, "other files of runs")
-
-
-# ---- whether it is whole -------------------------------------------------------------------------------------------
-
-
-class Checked(NamedTuple):
-    """A run that was looked at, the number of its files and their bytes, and what is damaged, in words."""
-
-    run: RunRecord
-    files: int
-    size: int
-    damage: list[str]
-
-
-def verify(refs: Sequence[str] = (), *, store: str | os.PathLike[str] | None = None) -> Iterator[Checked]:
-    """Read runs whole (without ``refs`` all), and compare their files with the size and sha256 on record.
-
-    Raises:
-        RunNotFound: A reference means none.
-        AmbiguousReference: It means several.
-    """
-    source = source_of(store)
-    ids = [find_run(source, ref).id.partition(".")[0] for ref in refs] if refs else source.run_ids()
-    return (checked for run_id in dict.fromkeys(ids) if (checked := _check(source, run_id)) is not None)
-
-
-def _check(source: RunSource, run_id: str) -> Checked | None:
-    try:
-        log = source.read(run_id)
-        run = read_run(source, run_id)
-    except RunNotFound:  # removed meanwhile
-        return None
-    live = run.status == "running"
-    damage = [what for what in log.damage if not (live and "torn last line" in what)]
-    files = size = 0
-    waiting = [run]
-    while waiting:
-        one = waiting.pop()
-        waiting += one.children
-        records: list[Artifact | Model] = [*one.artifacts.values(), *one.models.values()]
-        for record in records:
-            what, read = _compare(one, record.path, record.size, record.sha256)
-            files, size = files + 1, size + read
-            if what and not (live and isinstance(record, Model) and record.becomes):  # it is just being replaced
-                damage.append(f"{record.path} {what}")
-    return Checked(run, files, size, damage)
-
-
-def _compare(run: RunRecord, path: str, size: int, sha256: str) -> tuple[str, int]:
-    """(what is wrong with a file, bytes read)."""
-    digest = hashlib.sha256()
-    read = 0
-    try:
-        with run._open(path) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                read += len(block)
-    except (OSError, ValueError) as error:  # the latter: a path that leads out of the run
-        return f"cannot be read: {getattr(error, 'strerror', None) or error}", read
-    if read != size:
-        return f"has {read:,} bytes, and had {size:,} when it was written", read
-    return ("" if digest.hexdigest() == sha256 else "is not what was written: its sha256 differs"), read

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import click
 
-from autotrack import texts, upkeep
+from autotrack import texts, verification
 from autotrack.cli.options import emit, json_option, store_option
 from autotrack.display import printable
 
@@ -20,23 +21,29 @@ __all__ = ["verify"]
 def verify(runs: tuple[str, ...], store: str | None, to_json: bool) -> None:
     """Check that runs are as they were written: seals of the records, size and sha256 of each file.
 
-    Without RUN: all runs. Exit code 1 where something is damaged.
+    Without RUN: all runs, registered models and experiments. Exit code 1 where something is damaged.
     """
-    count = files = size = 0
+    counts: Counter[str] = Counter()
+    files = size = 0
     damaged = []
-    for checked in upkeep.verify(runs, store=store):
-        count, files, size = count + 1, files + checked.files, size + checked.size
+    for checked in verification.verify(runs, store=store):
+        counts[checked.kind] += 1
+        files, size = files + checked.files, size + checked.size
         if checked.damage:
             damaged.append(checked)
             if not to_json:
-                click.echo(f"{printable(checked.run.name)} ({checked.run.id})")
+                title = f"{checked.name} ({checked.ref})" if checked.kind == "run" else f"{checked.kind} {checked.name}"
+                click.echo(printable(title))
                 for what in checked.damage:
                     click.echo(f"  {printable(what, 2000)}")
     if to_json:
-        damage = {checked.run.id: checked.damage for checked in damaged}
-        emit({"runs": count, "files": files, "bytes": size, "damage": damage})
+        damage = {checked.ref: checked.damage for checked in damaged}
+        found = {f"{kind}s": counts[kind] for kind in ("run", "model", "experiment")}
+        emit({**found, "files": files, "bytes": size, "damage": damage})
     else:
         told = f"{len(damaged):,} are damaged" if damaged else "all are as they were written"
-        click.echo(f"{count:,} runs, {files:,} files, {texts.size(size)}: {told}", err=True)
+        seen = [f"{counts['run']:,} runs"]
+        seen += [f"{counts[kind]:,} {kind}s" for kind in ("model", "experiment") if counts[kind]]
+        click.echo(f"{', '.join(seen)}, {files:,} files, {texts.size(size)}: {told}", err=True)
     if damaged:
         sys.exit(1)

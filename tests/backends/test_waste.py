@@ -108,6 +108,20 @@ def test_what_the_dead_left_behind_goes_when_it_is_old(backend: FileBackend):
     assert (folder / "params" / "long.txt").exists()
 
 
+def test_what_a_killed_registration_left_behind_goes_when_it_is_old(backend: FileBackend):
+    versions = backend.root / "registry" / "iris" / "versions"
+    (versions / ".0123456789abcdef.tmp").mkdir(parents=True)
+    (versions / ".0123456789abcdef.tmp" / "model.skops").write_bytes(b"12345")
+    (versions / "1").mkdir()
+    (versions / "1" / "model.skops").write_bytes(b"12345")
+    assert found(backend) == []
+    for path in (versions / "1", versions / "1" / "model.skops", versions / ".0123456789abcdef.tmp"):
+        old(path)
+    assert found(backend) == [("temporary file", "registry/iris/versions/.0123456789abcdef.tmp")]
+    clear(backend)
+    assert sorted(path.name for path in versions.iterdir()) == ["1"]
+
+
 def test_files_of_live_and_of_damaged_runs_are_left_alone(backend: FileBackend):
     live = backend.open_run("20260101T000000009-aaaaaaaaaa", Begin(name="live"))
     live.put_file(PurePosixPath("artifacts/coming"), b"x")
