@@ -128,6 +128,16 @@ def test_ls_of_an_empty_folder(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_no_store_is_said(store: Path, tmp_path: Path):
+    for command in (["ls"], ["show"], ["models", "ls"], ["gc"], ["experiments", "ls"]):
+        done = process(*command, "--store", "typo", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, ""), command
+        assert done.stderr == f"autotrack: there is no store at {tmp_path / 'typo'}\n"
+    done = process("ls", "--store", ".", cwd=store.parent)
+    assert done.returncode == 1
+    assert f"did you mean {store}?" in done.stderr
+
+
 # ---- show -----------------------------------------------------------------------------------------------------------
 
 

@@ -109,6 +109,35 @@ def test_children_stand_below_their_parent(trained: Path):
     assert lines[4].startswith("LogisticRegression")
 
 
+def test_child_runs_are_found_and_ranked(trained: Path, runs):
+    search = runs("name LIKE 'GridSearchCV%'")[0]
+    found = runs(parent=search.id)
+    assert [child.id for child in found] == [child.id for child in search.children]
+    assert [child.params["alpha"] for child in runs("params.alpha > 1", parent=search.id)] == [2.0]
+    assert [child.params["alpha"] for child in runs(order_by="params.alpha DESC", parent=search.id)] == [2.0, 1.0]
+    assert [child.params["alpha"] for child in runs(order_by="params.alpha DESC", limit=1, parent=search.id)] == [2.0]
+    assert set(found.to_pandas()["params.alpha"]) == {1.0, 2.0}
+    (key,) = {key for child in found for key in child.metrics} & {"mean_test_score", "score"}
+    best = max(found, key=lambda child: child.metrics[key])
+    ranked = strict_json(call("best", key, "--parent", search.id, "--json", store=trained).stdout)
+    assert (ranked[0]["id"], len(ranked)) == (best.id, 2)
+    shown = call("ls", "params.alpha > 1", "-p", search.id, "-c", "params.alpha", store=trained).stdout
+    assert [line.split()[-1] for line in shown.splitlines()] == ["alpha", "2.0"]
+    exported = call("export", "--parent", search.id, store=trained).stdout
+    assert [row["params.alpha"] for row in csv.DictReader(io.StringIO(exported))] == ["1.0", "2.0"]
+
+
+def test_a_run_without_children_says_so(trained: Path, runs):
+    plain = runs("params.C = 1.0")[0]
+    done = call("ls", "--parent", plain.id, store=trained)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == f"{plain.id} has no child runs.\n"
+    with pytest.raises(autotrack.ConfigError, match="an experiment or a parent, not both"):
+        runs(experiment="train", parent=plain.id)
+    with pytest.raises(autotrack.RunNotFound):
+        runs(parent="nothing")
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140, None], ids=str)
 def test_a_table_is_as_wide_as_its_screen(runs, width: int | None):
     columns = usual_columns(runs(), width)

@@ -37,6 +37,14 @@ def test_usage(store: Path, arguments: list[str]):
     assert names(store) == ["second", "first"]
 
 
+@pytest.mark.parametrize("name", ["@last", "@max:loss", "@mine"])
+def test_a_name_that_would_be_a_reference_is_refused(store: Path, name: str):
+    done = process("edit", "first", "--name", name, cwd=store.parent)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{name!r} cannot be a run's name: what begins with @ is a reference" in done.stderr
+    assert names(store) == ["second", "first"]
+
+
 def test_rm_and_restore(store: Path):
     done = call("rm", "first", "@last", store=store)
     assert (done.exit_code, done.stdout) == (0, "")
@@ -95,6 +103,9 @@ def test_experiments(store: Path):
     call("experiments", "archive", "new", store=store)
     assert names(store) == []
     assert "archived experiments: name one" in call("ls", store=store).stderr
+    shown = process("show", cwd=store.parent)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.startswith("autotrack: @last: all runs here are of archived experiments")
     assert "No experiments here yet" in call("experiments", "ls", store=store).stderr
     assert "(archived)" in call("experiments", "ls", "--all", store=store).stdout
     call("experiments", "archive", "new", "--undo", store=store)

@@ -88,6 +88,15 @@ def test_an_empty_name_is_refused(tracked: Path, name: str):
     assert autotrack.runs()[0].name == "a"
 
 
+def test_a_note_on_a_run_of_a_list_is_there_once(tracked: Path):
+    """Its notes were not read yet."""
+    with autotrack.start_run("a"):
+        pass
+    run = autotrack.runs()[0]
+    run.note("once")
+    assert run.notes == autotrack.get_run("a").notes == [("info", "once")]
+
+
 def test_two_edits_at_once_are_both_kept(tracked: Path):
     with autotrack.start_run("a") as run:
         pass
