@@ -114,10 +114,17 @@ def _find(ref: str, store: str | os.PathLike[str] | None, wait: bool) -> StoredM
     try:
         return _recorded(ref, store, wait)
     except RunNotFound as error:
-        if re.split("[@/]", ref)[0] not in registry_of(store).names():
+        if not _is_registered(re.split("[@/]", ref)[0], store):
             raise
         uri = SCHEME + ref if re.search("[@/]", ref) else f"{SCHEME}{ref}/latest"
         raise RunNotFound(f"{error}; the registered model is {uri}") from None
+
+
+def _is_registered(name: str, store: str | os.PathLike[str] | None) -> bool:
+    try:
+        return name in registry_of(store).names()
+    except StoreError:  # it keeps none
+        return False
 
 
 def _registered(ref: str, store: str | os.PathLike[str] | None) -> StoredModel:

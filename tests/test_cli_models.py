@@ -117,7 +117,20 @@ def test_wrong_use_is_said(call, arguments, words):
     assert words in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("ref", "uri"), [("slopes", "slopes/latest"), ("slopes/1", "slopes/1"), ("slopes@best", "slopes@best")]
+)
+def test_the_name_of_a_registered_model_alone_is_answered_with_its_reference(call, ref: str, uri: str):
+    autotrack.register_model(log_toy(1.0), "slopes", alias="best")
+    with pytest.raises(autotrack.RunNotFound, match=rf"no run matches .*; the registered model is models:/{uri}$"):
+        autotrack.get_model(ref)
+    assert autotrack.get_model(f"models:/{uri}").ref == "models:/slopes/1"
+    with pytest.raises(autotrack.RunNotFound, match="lists them$"):
+        autotrack.get_model("other")
+
+
 def test_an_empty_registry_says_what_to_do(call):
+    autotrack.start_run().end()
     result = call("ls")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "autotrack models register @last NAME" in result.stderr
