@@ -125,7 +125,7 @@ def test_the_name_of_a_registered_model_alone_is_answered_with_its_reference(cal
     with pytest.raises(autotrack.RunNotFound, match=rf"no run matches .*; the registered model is models:/{uri}$"):
         autotrack.get_model(ref)
     assert autotrack.get_model(f"models:/{uri}").ref == "models:/slopes/1"
-    with pytest.raises(autotrack.RunNotFound, match="lists them$"):
+    with pytest.raises(autotrack.RunNotFound, match=r"lists them$"):
         autotrack.get_model("other")
 
 
