@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from autotrack.backends import index, marks, run_files
-from autotrack.backends.base import new_run_id
+from autotrack.backends.base import Entry, new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.file_source import FileSource
 from autotrack.backends.heads import HeadFold, Query, head_in
@@ -171,6 +171,18 @@ def test_the_index_is_a_full_reading(cache: Path, tmp_path: Path, steps, block, 
             listed = [head.id for head in source.heads(Query())]
             assert listed == list(whole)
             assert repr_of(source.heads_of(listed)) == repr_of(whole)
+            for run_id in listed:
+                assert repr_of({run_id: source.head(run_id)}) == repr_of({run_id: whole[run_id]})
+                log, outline = source.read(run_id), source.outline(run_id)
+                assert list(map(repr, filter(not_summed_up, outline.entries))) == list(
+                    map(repr, filter(not_summed_up, log.entries))
+                )
+                assert set(outline.damage) <= set(log.damage)
+
+
+def not_summed_up(entry: Entry) -> bool:
+    """Whether an outline must have it."""
+    return bool(entry.record.c) or not isinstance(entry.record, (Metrics, Points))
 
 
 def repr_of(heads) -> dict[str, dict[str, str]]:

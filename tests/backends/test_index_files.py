@@ -15,7 +15,7 @@ from autotrack.backends import index, run_files
 from autotrack.backends.base import new_run_id
 from autotrack.backends.file import FileBackend
 from autotrack.backends.file_source import FileSource
-from autotrack.backends.heads import Query
+from autotrack.backends.heads import HeadFold, Query
 from autotrack.backends.liveness import identity
 from autotrack.recording import flush
 from autotrack.records import Begin, Change, End, Facts, Metrics, Params, Points
@@ -105,6 +105,28 @@ def test_what_a_list_asks_of_the_system(cache: Path, tmp_path: Path):  # noqa: F
         assert size == len(line) + 32
         (head,) = list(FileSource(tmp_path / "store").heads_of([run.name]).values())
         assert (head.metrics, head.summaries["loss"].count) == ({"loss": 0.25}, 501)
+
+
+def test_what_one_run_asks_of_the_system(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    """An ended run is read from its first and last block; all of it only when more is looked at, and no points then."""
+    files = Files(store_in(tmp_path / "store"))
+    run = ended_run(files, "long", points=100_000, old=True)
+    for number in range(20):
+        ended_run(files, f"other{number}", old=True)
+    with pytest.MonkeyPatch.context() as patch:
+        calls = Calls(patch)
+        found = autotrack.get_run(run.name, store=tmp_path / "store")
+        assert (found.status, found.params, found.metrics) == ("finished", {"C": 1}, {"loss": 0.125})
+        assert found.summaries["loss"].count == 100_000
+        seen, size = calls.take()
+        assert seen == ["listdir", "open", "stat"]  # of the other runs nothing is asked
+        assert size < 140_000
+        again = autotrack.get_run(run.name, store=tmp_path / "store")
+        assert again.metrics == {"loss": 0.125}
+        assert calls.take() == (["lstat", "stat"], 0)
+    monkeypatch.setattr(HeadFold, "_points", lambda *_: pytest.fail("points are read, which nobody asked for"))
+    assert (found.facts["environment"], found.problems) == ({"user": "me", "host": "here"}, [])
+    assert len(found.history("loss")) == 100_000
 
 
 def test_an_edit_of_an_old_run_is_seen(cache: Path, tmp_path: Path):  # noqa: F811
