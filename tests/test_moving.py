@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import autotrack
-from autotrack import upkeep
+from autotrack import verification
 from autotrack.backends.file_source import FileSource
 from autotrack.errors import ConfigError, StoreError
 from autotrack.moving import Mover
@@ -66,7 +66,7 @@ def test_runs_are_copied_whole_and_once(here: Path, there: Path):
     assert move(here, there) == 502 + 2 + 5 + 1
     assert content(here) == content(there)
     assert [run.experiment for run in autotrack.runs(store=there)] == ["renamed", "renamed"]
-    assert all(not checked.damage for checked in upkeep.verify(store=there))
+    assert all(not checked.damage for checked in verification.verify(store=there))
     assert {path.stat().st_mode & 0o777 for path in there.rglob("*") if path.is_file()} == {0o600}
 
 
