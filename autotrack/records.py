@@ -156,7 +156,6 @@ class Model(Record, tag="model", kw_only=True):
     """A saved model. The newest record of a name counts: a pickle may be followed by its safe form.
 
     ``becomes`` is the format that a pickle is being turned into, ``stays`` says why it will not be. ``gone`` says by
-    ``becomes`` is the format that a pickle is being turned into, ``stays`` says why it will not be. ``gone`` says by
     what its files were deleted. ``signature`` describes inputs and outputs: columns, dtypes, shapes with null for the
     number of rows. ``types`` names what of the file the library of its format does not trust by itself; None where
     nobody looked. Beside the file lie ``requirements.txt`` and, where it was asked for, ``input_example.json``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from autotrack import values
-from autotrack.backends.head_rows import PARTS, decode_state, encode_state, part_decoder
+from autotrack.backends.head_rows import PARTS, Part, decode_state, encode_state
 from autotrack.backends.heads import HeadState, Query, RunHead, derived_status, head_in, head_of
 from autotrack.backends.registry import (
     ModelVersion,
@@ -54,8 +54,8 @@ def decode_head(content: bytes, sizes: Mapping[str, int]) -> HeadState | None:
         of, head, *parts = content.split(b"\n")
         if _sizes.decode(of) != sizes:
             return None
-        columns = [(part, part_decoder(None), data) for part, data in zip(PARTS, parts, strict=True)]
-        state = decode_state(head, columns)
+        state = decode_state(head, parts, [Part(part) for part in PARTS])
+        assert state is not None  # all of it is wanted
         for value in state.params.values():
             values.from_json(value)
         msgspec.convert(state.metrics, dict[str, _Metric])

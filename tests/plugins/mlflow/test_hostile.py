@@ -13,9 +13,9 @@ from autotrack_mlflow import names
 from autotrack_mlflow.registry import MlflowRegistry
 from autotrack_mlflow.source import MlflowSource
 
-from autotrack import reader
 from autotrack.errors import AutotrackError, ModelNotFound, RemoteError
 from autotrack.records import Model, Version, encode
+from autotrack.run_list import list_runs
 from tests.plugins.mlflow.test_client import answering, saying
 
 RUN = "20261122T193015123-9f8e7d6c5b"
@@ -63,7 +63,7 @@ def test_a_head_that_is_none_is_not_believed(hostile: tuple[Server, str]):
     bomb = base64.b64encode(zlib.compress(b" " * 50_000_000, 9)).decode()
     for head in ("", "no base64 ü", "AAAA", bomb, names.packed(b"{}\n{}\n{}\n{}\n{}")[:-8], "[" * 9999):
         server.answers["runs/search"] = {"runs": [run(**{"autotrack.head": head})]}
-        (listed,) = reader.list_runs(MlflowSource(address))
+        (listed,) = list_runs(MlflowSource(address))
         assert (listed.id, listed.status, listed.experiment) == (RUN, "finished", "e")
 
 
