@@ -17,11 +17,12 @@ from collections import deque
 from typing import Any
 
 import autotrack
-from autotrack_torch.loop import Loop, Losses, Series, parameter_ids
+from autotrack_torch.loop import Loop
 from autotrack_torch.names import call_site
 from autotrack_torch.notebook import Cells
 from autotrack_torch.passes import Passes, Value
 from autotrack_torch.roots import Roots
+from autotrack_torch.series import Losses, Series, parameter_ids
 
 __all__ = ["Boundaries", "Here", "Local"]
 

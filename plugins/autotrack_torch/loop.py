@@ -11,8 +11,9 @@ import autotrack
 from autotrack_torch import describe
 from autotrack_torch.keeping import Keeper
 from autotrack_torch.passes import Mean, Pass, Passes, Value
+from autotrack_torch.series import Losses, Series, parameter_ids
 
-__all__ = ["Loop", "Losses", "Series", "parameter_ids"]
+__all__ = ["Loop"]
 
 _UNSEEN = (
     "no loss was seen: what computes gradients inside a compiled graph, in a CUDA graph captured by hand or by "
@@ -27,31 +28,6 @@ _HELD = 100
 _PERIOD = 80_000_000  # nanoseconds for which points wait; what ``gather`` makes a line of is a little more
 _EARLY = 1000
 _MAX_SAVED = 100
-
-Losses = deque[tuple[Value, "Pass | None", int]]
-"""Values that ``backward`` was called on, with the pass they came in and the samples they stand for."""
-
-
-def parameter_ids(optimizer: Any) -> dict[int, Any]:
-    """Parameters of an optimizer by id."""
-    return {id(parameter): parameter for group in optimizer.param_groups for parameter in group["params"]}
-
-
-class Series:
-    """Losses and learning rates of an optimizer, and of those that took its place or were made at its line.
-
-    Attributes:
-        name: What tells it from others in the same loop: the class of its model.
-        step: Steps so far.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.step = 0
-        self.losses = 0
-        self.rates: list[Any] = []
-        self.rate: Any = None  # of the first group, the very object that was there
-        self.per_step = 1  # losses per step, as seen at the last one
 
 
 class Loop:
