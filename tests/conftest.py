@@ -1,6 +1,7 @@
 """Errors of our own are never swallowed in tests; what runs in another process has helpers here."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,9 @@ from autotrack.testing.fixtures import tracked  # noqa: F401  a fixture is found
 os.environ["AUTOTRACK_STRICT"] = "1"
 for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOTRACK_MODELS"):
     os.environ.pop(name, None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in a shell's background: what it starts would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CACHE = tempfile.TemporaryDirectory(prefix="autotrack-cache-")  # of all tests here, and of the processes they start
 os.environ["XDG_CACHE_HOME"] = CACHE.name

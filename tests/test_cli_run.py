@@ -136,11 +136,13 @@ def test_ctrl_c_ends_it_as_python_does(folder):
         [sys.executable, "-m", "autotrack", "run", "wait.py"],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    with process:
+    try:
         assert process.stdout.readline() == "now\n"
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == -signal.SIGINT
     assert said.endswith("KeyboardInterrupt\n")
 

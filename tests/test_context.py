@@ -28,8 +28,13 @@ class FakeRun:
 
 @pytest.fixture(autouse=True)
 def clean():
-    """Each test in a context of its own; no run of the process is left over."""
+    """Each test in a context of its own; no run of the process is left over, of other files' tests neither."""
+    forget_runs()
     yield
+    forget_runs()
+
+
+def forget_runs():
     context.put_back(None)
     context._explicit.clear()
     context._of_main_thread.clear()

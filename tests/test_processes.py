@@ -49,4 +49,4 @@ def test_of_a_program_that_was_run_only_what_it_forks_is_recorded(tmp_path):
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert (done.returncode, done.stdout, done.stderr) == (0, "[0.25, 0.5]\n", "")
-        assert len(autotrack.runs(store=store)) == count
+        assert (len(autotrack.runs(store=store)) if store.exists() else 0) == count

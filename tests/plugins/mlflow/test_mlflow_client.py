@@ -45,7 +45,8 @@ def test_mlflows_client_reads_all_of_it(tracked: Path, server: str):
 
     assert (run.info.run_name, run.info.status) == ("everything", "FINISHED")
     assert run.info.start_time == round(here.start * 1000)
-    assert run.info.end_time == round((here.start + (here.duration or 0)) * 1000)
+    # when its last record was made, a little after the duration was taken
+    assert 0 <= run.info.end_time - math.floor((here.start + (here.duration or 0)) * 1000) < 60_000
     assert child.data.tags["mlflow.parentRunId"] == run.info.run_id
 
     params = run.data.params

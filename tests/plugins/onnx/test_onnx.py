@@ -5,14 +5,12 @@ import subprocess
 import sys
 
 import numpy
+import onnx
 import pytest
+from autotrack_onnx.formats import OnnxFormat
+from onnx import TensorProto, helper, numpy_helper
 
 import autotrack
-
-onnx = pytest.importorskip("onnx")
-
-from autotrack_onnx.formats import OnnxFormat  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 WEIGHTS = numpy.arange(8, dtype="float32").reshape(4, 2)
 X = numpy.ones((3, 4), "float32")
