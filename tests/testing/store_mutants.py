@@ -17,7 +17,7 @@ class WritesLater(Good):
     def write(self, writer, records):
         waiting = self.memo.setdefault("waiting", [])
         waiting += records
-        if len(waiting) >= 1000:
+        if len(waiting) >= 1_000_000:
             writer.write(waiting)
             waiting.clear()
 
