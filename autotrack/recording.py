@@ -303,6 +303,11 @@ class Recording:
             (self._steps or self._step_metrics()).add(key, value, step, epoch, at)
 
     @guarded("metrics of steps")
+    def _put(self, key: str, value: float, step: int, epoch: int | None) -> None:
+        if key not in self._metrics_by_hand:
+            (self._steps or self._step_metrics()).put(key, value, step, epoch)
+
+    @guarded("metrics of steps")
     def _gather_points(
         self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 from autotrack.records import Metrics, Points, Record, number_to_json
 from autotrack.summaries import Summaries
@@ -51,7 +52,7 @@ class StepMetrics:
     """Gathers points, one line per metric and at most ``PERIOD``.
 
     A point that comes ``PERIOD`` or more after the last line is written at once, so what is in memory is
-    never more than the points of ``PERIOD``. Its ``add`` is cheap: it runs at every step of a training.
+    never more than the points of ``PERIOD``. ``add`` and ``put`` are cheap: they run at every step of a training.
     """
 
     def __init__(
@@ -91,6 +92,20 @@ class StepMetrics:
                 self._thin(series, value, step, epoch, now)
             if now - self._written >= PERIOD:
                 self.flush()
+
+    def put(self, key: str, value: float, step: int, epoch: int | None = None) -> None:
+        """As ``add``, and on record when it returns, but for points of an interval."""
+        with self._lock:
+            series = self._series.get(key) or self._begin(key)
+            if series.seen >= ALL:
+                self.add(key, value, step, epoch)
+                return
+            if series.values:
+                self.flush()
+            series.seen += 1
+            self._summaries.add(key, value, step)
+            number = value if isfinite(value) else number_to_json(value)
+            self._write([Metrics(self._elapsed(), self._child, {key: number}, step, epoch)])
 
     def extend(
         self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None
@@ -143,9 +158,10 @@ class StepMetrics:
         """Write what waits; ``final``: also intervals that wait for others or are open, and the last value as it is."""
         with self._lock:
             now = self._written = self._elapsed()
+            records: list[Record] = []
             for series in self._series.values():
                 if series.values:
-                    self._write([self._points(series)])
+                    records.append(self._points(series))
                 if final and series.n:
                     value, step, now, epoch = series.last
                     many = series.n > 1
@@ -153,7 +169,9 @@ class StepMetrics:
                     if many:
                         series.closed.append((now, step, epoch, value, value, value, 1))
                 if series.closed and (final or now - series.closed[0][0] >= TOGETHER):
-                    self._write([self._intervals(series)])
+                    records.append(self._intervals(series))
+            if records:
+                self._write(records)
 
     def _points(self, series: _Series) -> Record:
         values, steps, times, epochs = series.values, series.steps, series.times, series.epochs

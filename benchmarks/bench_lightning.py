@@ -4,7 +4,7 @@ A module of two small layers, batches of 32 rows, ``self.log("loss", loss, on_st
 no progress bar, no checkpoints. A value is the median time from one step to the next in a fit of 200 steps; added is
 the difference to a fit with ``logger=False`` right before or after it.
 
-- **autotrack**: ``enable()``, ``logger=False``; steps are on disk 20 ms after they returned.
+- **autotrack**: ``enable()``, ``logger=False``; each step is on record when it has returned.
 - **CSVLogger**, **TensorBoardLogger**, **WandbLogger** (offline), **MLFlowLogger** (SQLite): Lightning's own, with
   their defaults.
 - **mlflow.autolog**: ``mlflow.pytorch.autolog(log_every_n_step=1)``, SQLite.

@@ -9,7 +9,7 @@ import autotrack
 from autotrack import steps
 from autotrack.backends.memory import MemoryBackend
 from autotrack.reader import read_run
-from autotrack.records import Begin, Metrics, Points, decode
+from autotrack.records import Begin, End, Metrics, Points, decode
 from autotrack.run import Run
 
 
@@ -47,6 +47,28 @@ def test_points_wait_for_at_most_a_tenth_of_a_second(clocked):
     assert [(point.step, point.value, point.epoch) for point in points] == [(s, float(s), s // 100) for s in range(250)]
     start = points[0].time
     assert [round((point.time - start) * 1e3) for point in points] == list(range(250))
+
+
+def test_what_is_put_is_on_record_at_once(clocked, monkeypatch):
+    monkeypatch.setattr(steps, "ALL", 20)
+    clocked.run.gather("loss", 0.0, 0)  # the first is written at once
+    clocked.run.gather("loss", 1.0, 1)
+    values = [0.0, 1.0, *(math.nan if step == 5 else float(step % 7) for step in range(2, 20))]
+    for step in range(2, 20):
+        clocked.now += 1_000
+        clocked.run.put("loss", values[step], step, epoch=step // 10)
+        assert [point.step for point in clocked.points("loss")] == list(range(step + 1))
+    for step in range(20, 200):
+        clocked.now += 1_000
+        clocked.run.put("loss", 3.5, step)
+    clocked.run.end()
+    points = clocked.points("loss")
+    assert repr([point.value for point in points[:20]]) == repr(values)
+    assert [point.epoch for point in points[:20]] == [None] * 2 + [0] * 8 + [1] * 10
+    assert points[-1].step == 199
+    assert len(points) < 40
+    (summary,) = [end.metrics["loss"] for end in clocked.lines(End)]
+    assert summary == [200, 3.5, 0.0, 6.0, 199]
 
 
 def test_slow_steps_are_written_at_once(clocked):

@@ -22,12 +22,16 @@ class Points:
     def take(self, key: str, tensor: Any, step: int, epoch: int) -> None:
         """One point of a metric; ``tensor`` has one element."""
         taken = self._readings.take(tensor)
-        if taken is not None:
+        if isinstance(taken, float) and not self._noted:
+            self._run.put(key, taken, step, epoch)
+        elif taken is not None:
             self._noted.append((key, taken, step, epoch, time.monotonic_ns()))
 
     def emit(self) -> None:
-        """Record the points whose values are there."""
+        """Record the points whose values have come since they were taken."""
         noted = self._noted
+        if not noted:
+            return
         found: dict[tuple[str, int], tuple[list[float], list[int], list[int]]] = {}
         offset = self._run.elapsed() - time.monotonic_ns() // 1000
         while noted:

@@ -18,7 +18,7 @@ __all__ = ["FitRecord"]
 _LATE = "on_train_batch_end"  # callbacks are told before the module is
 
 _PERIOD = 20_000_000
-"""Nanoseconds for which metrics of steps may wait to be written: what a kill -9 may cost."""
+"""Nanoseconds between two looks at what has come from a device, and at points that wait for others to be written."""
 
 
 class FitRecord:
@@ -104,7 +104,7 @@ class FitRecord:
         if self._next_rates is not self._rates:
             for name, rate in self._next_rates:
                 if (name, rate) not in self._rates:
-                    self.run.gather(name, rate, self._step, self._epoch)
+                    self.run.put(name, rate, self._step, self._epoch)
             self._rates = self._next_rates
         self._look_at_rates()
         now = time.monotonic_ns()
