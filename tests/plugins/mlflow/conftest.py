@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.mlflow.copying import client
 from tests.plugins.mlflow.proxy import Proxy
 
 START = 300.0
@@ -61,11 +62,27 @@ def stop_server(process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server."""
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server, on which earlier tests have left what they left."""
     process, address = start_server(tmp_path_factory.mktemp("server"))
     yield address
     stop_server(process)
+
+
+@pytest.fixture
+def server(shared_server: str) -> str:
+    """Address of a server that shows nothing of other tests; starting one takes ten seconds."""
+    known = client(shared_server)
+    for experiment in known.search_experiments():
+        if experiment.name == "Default":
+            for run in known.search_runs([experiment.experiment_id]):
+                known.delete_run(run.info.run_id)
+        else:  # the name of a deleted one cannot be taken again
+            known.rename_experiment(experiment.experiment_id, f"earlier {experiment.experiment_id}")
+            known.delete_experiment(experiment.experiment_id)
+    for model in known.search_registered_models():
+        known.delete_registered_model(model.name)
+    return shared_server
 
 
 @pytest.fixture
