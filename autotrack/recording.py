@@ -194,11 +194,15 @@ class Recording:
 
     @guarded("log_points")
     def _log_points(self, key: str, points: Sequence[float], first_step: int) -> None:
+        name = self._text(key, "metric with a name")
+        if name is None:
+            return
+        first = self._step(first_step, "step") or 0
         numbers = [number for point in points if (number := self._number(key, point)) is not None]
         with self._lock:
-            steps = [self._metrics.add(key, number, first_step + index) for index, number in enumerate(numbers)]
+            steps = [self._metrics.add(name, number, first + index) for index, number in enumerate(numbers)]
         if numbers:
-            line = Points(t=self._writer.elapsed(), key=key, s=steps, v=[number_to_json(number) for number in numbers])
+            line = Points(t=self._writer.elapsed(), key=name, s=steps, v=[number_to_json(number) for number in numbers])
             self._write([line])
 
     def _param(self, key: str, value: Any, files: bool) -> Any:

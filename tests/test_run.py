@@ -96,6 +96,18 @@ def test_any_double_is_kept_exactly(store, value):
         )
 
 
+def test_a_curve_of_odd_name_and_first_step(store):
+    store.run.log_points(3, [0.5, 1.0], first_step=numpy.int64(10))
+    store.run.log_points("from nowhere", [2.0], first_step="x")
+    store.run.log_points("later", [3.0])
+    store.run.end()
+    run = store.read()
+    assert run.status == "finished"
+    assert steps(run, "3") == [(10, 0.5), (11, 1.0)]
+    assert steps(run, "from nowhere") == [(0, 2.0)]
+    assert run.metrics["later"] == 3.0
+
+
 class Failing:
     """An object whose every conversion fails, each in its own way."""
 
