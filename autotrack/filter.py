@@ -54,6 +54,7 @@ _CONSTANTS: dict[str, Any] = {
 }  # fmt: skip
 _KEYWORDS = frozenset(["and", "or", "not", "in", "is", "null", "like", "ilike", "asc", "desc"])
 _MAX_LENGTH = 10_000
+_MAX_DIGITS = 1_000  # of a whole number; Python refuses to read much longer ones
 
 
 class _Parser:
@@ -139,7 +140,8 @@ class _Parser:
         """A number, a text, true, false, nan or inf, as fits what it is compared with."""
         kind, token = self.next()
         if kind == "number":
-            value: Any = float(token) if re.search(r"[.eE]", token) else int(token)
+            whole = len(token) <= _MAX_DIGITS and not re.search(r"[.eE]", token)
+            value: Any = int(token) if whole else float(token)
         elif kind == "text":
             value = token[1:-1].replace(token[0] * 2, token[0])
         elif kind == "word" and token.lower() in _CONSTANTS:

@@ -105,7 +105,7 @@ def _holds(value: Any, operator: str, wanted: Any) -> bool:
         left = _text(value)
     else:
         left = _number(value)
-        if left is not None and math.isnan(left) and math.isnan(wanted):
+        if left != left and wanted != wanted:  # isnan() refuses whole numbers that no float can hold
             return operator == "="  # so that they can be found
     if left is None:
         return False
@@ -149,7 +149,7 @@ def sort_key(order: Order) -> Callable[[RunHead], tuple[Any, ...]]:
         number = _number(value)
         if number is None:
             return (1, _Reversed(_text(value)) if order.descending else _text(value))
-        return (2,) if math.isnan(number) else (0, sign * number)
+        return (2,) if number != number else (0, sign * number)
 
     return key
 

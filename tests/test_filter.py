@@ -111,6 +111,17 @@ def test_what_is_no_text_and_what_is_too_long():
         parse_filter("metrics.a > 1 and " * 1000)
 
 
+def test_whole_numbers_that_no_float_can_hold():
+    huge = RunRecord("20261123T100000000-bbbbbbbbbb", params={"C": 10**400}, metrics={"nan": math.nan})
+    (more,), (equal,), (nan,) = map(parse_filter, ("params.C > 1e300", f"params.C = 1{'0' * 400}", "metrics.nan = nan"))
+    assert [matches(one, huge) for one in (more, equal, nan)] == [True, True, True]
+    (above,) = parse_filter(f"metrics.nan > {'9' * 500}")
+    assert not matches(above, huge)
+    assert parse_filter(f"params.C < {'9' * 5000}")[0].value == math.inf
+    ranked = sorted([huge, RUN], key=sort_key(parse_order("params.C DESC")))
+    assert ranked == [huge, RUN]
+
+
 PIECES = st.sampled_from([
     "metrics.", "params.", "tags.", "status", "C", "accuracy", "`val loss`", "=", "!=", ">", "<=", "in", "(", ")", ",",
     "'x'", "'lb%'", "10", "0.5", "nan", "true", "and", "or", "not", "is", "null", "like", "ilike", '"', "'", "`", ".",
