@@ -23,7 +23,7 @@ _LONGEST = 4096  # bytes of an alive file
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text()
+        return Path(path).read_text(errors="replace")  # a process may be called anything
     except OSError:
         return ""
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_a_dead_process_of_this_host_is_killed(backend, run):
     pid, started = dead_process()
     pretend(backend, run, pid=pid, started=started)
     assert status_of(backend, run) == "killed"
+
+
+@pytest.mark.skipif(not os.access("/proc/self/comm", os.W_OK), reason="only /proc tells")
+def test_a_process_whose_name_is_no_utf8():
+    """Names are cut after 15 bytes, maybe within a character."""
+    name = Path("/proc/self/comm").read_bytes().rstrip(b"\n")
+    Path("/proc/self/comm").write_bytes(b"entra\xc3")
+    try:
+        assert liveness._started(os.getpid()).isdigit()
+    finally:
+        Path("/proc/self/comm").write_bytes(name)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only /proc tells")
