@@ -272,14 +272,14 @@ def index_of(root: Path, runs: str, store: str) -> Index:
 def cache_folder(root: Path, store: str) -> Path | None:
     """Where things that can be made anew are kept for a store: ``<its id>-<hash of where it lies>``.
 
-    Copies of a store have its id; each has its own. None where the id is none.
+    Copies of a store have its id; each has its own. None where the id is none, or the user has no home.
     """
     if not re.fullmatch(r"[0-9a-f]{16}", store):
         return None
     base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    base = base if os.path.isabs(base) else os.path.expanduser("~/.cache")
     place = zlib.crc32(os.fsencode(os.path.realpath(root)))
-    return home / "autotrack" / f"{store}-{place:08x}"
+    return Path(base, "autotrack", f"{store}-{place:08x}") if os.path.isabs(base) else None
 
 
 def _after_fork() -> None:

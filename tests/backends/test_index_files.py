@@ -208,6 +208,22 @@ def test_a_cache_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.
     assert names(tmp_path / "store") == ["b", "a"]
 
 
+def test_a_user_without_a_home_has_no_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A container with any user id: there is no HOME, and the system does not know the user."""
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr(index, "_indexes", type(index._indexes)())
+    monkeypatch.setattr(index, "KEEP_RUNS", 0)
+    files = Files(store_in(tmp_path / "store"))
+    ended_run(files, "a")
+    assert names(tmp_path / "store") == ["a"]
+
+
 def test_a_store_whose_id_is_a_path_has_no_index_elsewhere(cache: Path, tmp_path: Path):  # noqa: F811
     files = Files(store_in(tmp_path / "store"))
     (tmp_path / "store" / "store.json").write_text('{"store": "../../outside", "format": 1, "min_reader": 1}')
