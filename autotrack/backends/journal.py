@@ -15,7 +15,16 @@ from pathlib import Path
 from autotrack.backends.base import Entry, RunLog
 from autotrack.records import FORMAT_VERSION, Head, Record, Seal, decode, encode
 
-__all__ = ["FARTHEST", "SEAL_EVERY", "JournalWriter", "add_journal", "block_intact", "read_journal", "run_start"]
+__all__ = [
+    "FARTHEST",
+    "SEAL_EVERY",
+    "JournalWriter",
+    "add_journal",
+    "block_intact",
+    "is_far",
+    "read_journal",
+    "run_start",
+]
 
 SEAL_EVERY = 64 * 1024
 """Bytes between two seals."""
@@ -256,6 +265,11 @@ os.register_at_fork(after_in_child=_after_fork)
 # ---- reading ------------------------------------------------------------------------------------------------------
 
 
+def is_far(record: Record) -> bool:
+    """Whether a record's time is out of range."""
+    return abs(record.t) > FARTHEST or (isinstance(record, Head) and abs(record.start) > FARTHEST)
+
+
 def run_start(run_id: str) -> float:
     """Unix time of a run's start as its id says, in seconds; 0.0 where the id says nothing."""
     try:
@@ -296,7 +310,7 @@ class _Reading:
             return
         if record is None:
             self.unknown += 1
-        elif abs(record.t) > FARTHEST or (isinstance(record, Head) and abs(record.start) > FARTHEST):
+        elif is_far(record):
             self.hurt(f"line {number} (byte {offset}) is damaged: its time is out of range")
         elif isinstance(record, Head):
             self.start = record.start / 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autotrack.backends.base import Entry
-from autotrack.backends.journal import run_start
+from autotrack.backends.journal import is_far, run_start
 from autotrack.backends.journal_folder import open_plain_file
 from autotrack.records import FORMAT_VERSION, Head, Seal, decode
 
@@ -66,8 +66,9 @@ class JournalTail:
         self._lines += 1
         try:
             record = decode(line)
-            later = 0.0 if record is None else record.t / 1e6
-        except (ValueError, OverflowError) as error:
+            if record is not None and is_far(record):
+                raise ValueError("its time is out of range")
+        except ValueError as error:
             self.damage.append(f"{self.path.name}: line {self._lines} is damaged: {error}")
             return
         if isinstance(record, Head):
@@ -77,4 +78,4 @@ class JournalTail:
             if record.n != self._lines - 1 + self._shift:  # lines were joined or split
                 self._shift = record.n - (self._lines - 1)
         elif record is not None:
-            entries.append(Entry(self._start + later, self.writer, self._lines + self._shift, record))
+            entries.append(Entry(self._start + record.t / 1e6, self.writer, self._lines + self._shift, record))

@@ -56,6 +56,21 @@ def test_damage_costs_no_other_line_and_moves_no_number(tmp_path: Path):
     assert len(tail.damage) == 2 <= len(damage)
 
 
+def test_times_out_of_range_are_damage(tmp_path: Path):
+    path, _ = journal(tmp_path, 3)
+    far = [
+        b'{"k":"note","t":%d,"text":"far"}' % 10**18,
+        b'{"k":"head","v":1,"run":"r","writer":"w","start":%d}' % 10**400,
+    ]
+    with path.open("ab") as file:
+        file.write(b"\n".join([*far, b'{"k":"note","t":1,"text":"here"}', b""]))
+    expected, damage, _ = read_journal(path.name, path.read_bytes(), RUN)
+    tail = JournalTail(path, RUN)
+    assert tail.read() == expected
+    assert expected[-1].time < 1e10
+    assert len(tail.damage) == 2 == len([what for what in damage if "out of range" in what])
+
+
 def test_what_is_no_plain_file_is_not_read(tmp_path: Path):
     path, _ = journal(tmp_path, 3)
     link = tmp_path / "link.jsonl"
