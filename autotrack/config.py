@@ -205,15 +205,18 @@ def _from_pyproject() -> Mapping[str, Any]:
     path = _pyproject()
     if path is None:
         return {}
-    text = path.read_bytes()
-    if b"autotrack" not in text:  # most files: spare the parser's import
-        return {}
-    import tomllib  # noqa: PLC0415
-
     try:
-        settings = tomllib.loads(text.decode()).get("tool", {}).get("autotrack", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = path.read_bytes()
+        if b"autotrack" not in text:  # most files: spare the parser's import
+            return {}
+        import tomllib  # noqa: PLC0415
+
+        tool = tomllib.loads(text.decode()).get("tool")
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise ConfigError(f"{path} cannot be read: {error}") from None
+    settings = tool.get("autotrack", {}) if isinstance(tool, dict) else {}
+    if not isinstance(settings, dict):
+        raise ConfigError(f"[tool.autotrack] of {path} must be a table, not {settings!r}")
     if store := settings.get("store"):
         folder, servers = split_store(_checked("store", store, f"[tool.autotrack] of {path}"))
         if folder and "://" not in folder:  # a relative store means: beside this file
@@ -227,9 +230,15 @@ def find_store(given: str = "") -> Path:
 
     A ``.autotrack`` found upward is taken only when it is the user's own or was made to be shared:
     anybody may put one into /tmp.
+
+    Raises:
+        ConfigError: There is no such home folder, or what lies there belongs to another user.
     """
     if given:
-        return Path(given).expanduser().absolute()
+        try:
+            return Path(given).expanduser().absolute()
+        except RuntimeError as error:  # ~somebody, whom the system does not know
+            raise ConfigError(f"the store {given!r} cannot be found: {error}") from None
     root = None
     for folder in _parents():
         candidate = folder / STORE_FOLDER

@@ -138,6 +138,31 @@ def test_a_value_that_cannot_be_used_names_its_place(project: Path, line: str):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[tool]\nautotrack = 'on'", "[[tool.autotrack]]"], ids=["text", "list"])
+def test_what_is_no_table_is_refused(project: Path, text: str):
+    path = project / "pyproject.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="must be a table") as caught:
+        resolve()
+    assert str(path) in str(caught.value)
+
+
+def test_a_pyproject_of_other_kinds_is_none_of_ours(project: Path):
+    (project / "pyproject.toml").write_text("tool = 'autotrack'")
+    assert resolve() == Settings()
+
+
+def test_a_pyproject_that_cannot_be_read_is_named(project: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = configure(project, "")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        resolve()
+    assert str(path) in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["AUTOTRACK_MODE", "AUTOTRACK_MODELS", "AUTOTRACK_TRAINING_METRICS"])
 def test_a_bad_variable_names_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv(name, "bogus")
@@ -153,6 +178,11 @@ def test_store_given(project: Path, monkeypatch: pytest.MonkeyPatch):
     assert find_store("/abs/there") == Path("/abs/there")
     monkeypatch.setenv("HOME", str(project))
     assert find_store("~/s") == project / "s"
+
+
+def test_the_home_of_nobody_is_no_place_for_a_store():
+    with pytest.raises(ConfigError, match="'~nobody-of-this-name/store'"):
+        find_store("~nobody-of-this-name/store")
 
 
 def test_store_upward_then_git_root_then_here(project: Path, monkeypatch: pytest.MonkeyPatch):
