@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from autotrack import context, models
 from autotrack.backends.base import safe_path
 from autotrack.capturing import Capturing
+from autotrack.config import STORE_FOLDER
 from autotrack.errors import ArtifactPathError
 from autotrack.guard import guarded
 from autotrack.records import Begin, Record
@@ -99,7 +100,7 @@ class Run(Capturing):
         self._write_tags(tags)
 
     def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
-        """Copy a file, or a folder with all that is in it, into the run.
+        """Copy a file, or a folder with all that is in it but links and stores of autotrack's, into the run.
 
         Args:
             path: The file or folder.
@@ -117,9 +118,10 @@ class Run(Capturing):
             raise FileNotFoundError(f"log_artifact: there is no file {str(source)!r}")
         if source.is_dir():
             for file in sorted(source.rglob("*")):
-                if file.is_file() and not file.is_symlink():
+                inner = file.relative_to(source)
+                if file.is_file() and not file.is_symlink() and STORE_FOLDER not in inner.parts:
                     try:
-                        self._store(target / file.relative_to(source).as_posix(), file)
+                        self._store(target / inner.as_posix(), file)
                     except ArtifactPathError as error:  # one odd name among many
                         self.note(f"a file was not stored: {error}", "warning")
         else:

@@ -24,6 +24,18 @@ def test_a_folder_is_stored_with_all_that_is_in_it(tracked, tmp_path):
         assert file.read() == b"b"
 
 
+def test_a_folder_is_stored_without_the_store_in_it(tracked, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "notes.txt").write_text("n")
+    autotrack.enable(store=project / ".autotrack")
+    with autotrack.start_run() as run:
+        run.log_params({"C": 1})
+        run.log_artifact(project)
+    found = autotrack.get_run(run.id)
+    assert [name for name in found.artifacts if not name.startswith("code/")] == ["project/notes.txt"]
+
+
 def test_an_artifact_that_cannot_be_stored_is_noted(tracked, tmp_path, caplog):
     (tmp_path / "f.txt").write_text("x")
     with autotrack.start_run() as run:
