@@ -44,6 +44,10 @@ def backend_of(store: str | os.PathLike[str] | None) -> AnyBackend:
 
 
 def _check_is_store(root: Path) -> None:
+    session = api.session_in_use()
+    in_use = None if session is None else getattr(session.backend, "root", None)
+    if in_use is not None and in_use.resolve() == root.resolve():
+        return  # its folder is made by the first run
     if not (root / "store.json").exists() and not (root / "runs").is_dir():
         inner = root / config.STORE_FOLDER
         raise StoreError(f"there is no store at {root}" + (f"; did you mean {inner}?" if inner.is_dir() else ""))

@@ -28,6 +28,20 @@ def test_reading_an_empty_place_makes_nothing(script: Script, tmp_path: Path):
     assert os.listdir(tmp_path) == ["train.py"]
 
 
+def test_the_store_in_use_is_empty_until_the_first_run(script: Script, tmp_path: Path):
+    done = script("""
+        import autotrack
+        autotrack.enable(store="mine")
+        print(len(autotrack.runs(store="mine")), len(autotrack.experiments(store="mine")), autotrack.registered_models(store="mine"))
+        try:
+            autotrack.runs(store="yours")
+        except autotrack.StoreError as error:
+            print(error)
+    """)
+    assert done.stdout.splitlines() == ["0 0 []", f"there is no store at {tmp_path / 'yours'}"]
+    assert os.listdir(tmp_path) == ["train.py"]
+
+
 def test_load_model_says_what_is_wrong(tracked: Path):
     with autotrack.start_run("empty"):
         pass
