@@ -388,7 +388,10 @@ def _text_of(error: BaseException) -> str:
 def flush() -> None:
     """Write fresh summaries of the runs that were added to after their end."""
     while _reopened:
-        run = _reopened.pop()
+        try:
+            run = _reopened.pop()
+        except KeyError:  # the exit and a round of housekeeping may meet here
+            return
         run._writer.write([run._summary()])
         if run._top.ended:  # a child may end long before
             run._writer.close()
