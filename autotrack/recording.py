@@ -298,7 +298,7 @@ class Recording:
     def _step_metrics(self) -> StepMetrics:
         if self._steps is None:
             self._steps = StepMetrics(self._writer.write, self._writer.elapsed, self._metrics, self._child, self._lock)
-            housekeeper.add(self._steps, self._steps.flush)
+            housekeeper.add(self._steps, guarded("metrics of steps")(self._steps.flush))
         return self._steps
 
     @guarded("metrics of steps")
@@ -385,6 +385,7 @@ def _text_of(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).partition(": ")[2].rstrip()[: values.MAX_TEXT]
 
 
+@guarded("a summary after the end of a run")
 def flush() -> None:
     """Write fresh summaries of the runs that were added to after their end."""
     while _reopened:
