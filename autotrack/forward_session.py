@@ -10,8 +10,10 @@ import os
 import signal
 import sys
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from autotrack import plugins
 from autotrack.capture.process import readable
@@ -91,6 +93,11 @@ def main() -> None:
     def tell(text: str) -> None:
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
             file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+
+    def tell_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        tell("failed:\n" + "".join(traceback.format_exception(error)))
+
+    sys.excepthook = tell_failure  # stderr is the null device
 
     try:
         remote = plugins.remote(uri)

@@ -201,3 +201,23 @@ def test_a_store_is_one_folder_and_any_number_of_servers(tracked: Path, tmp_path
         pass
     assert autotrack.get_run("one", store=tmp_path / "a, b").status == "finished"
     assert [run.name for run in autotrack.runs()] == ["one"]
+
+
+def test_a_failure_of_the_forwarder_itself_is_in_its_log(script, tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    script(
+        """
+        import os, sys
+        from autotrack import forward_session, plugins
+
+        def fail(uri):
+            raise ZeroDivisionError("a mistake")
+
+        plugins.remote = fail
+        sys.argv[1:] = ["store", "http://127.0.0.1:1", "session", "", str(os.pipe()[0]), "-1"]
+        forward_session.main()
+        """,
+        check=False,
+    )
+    (log,) = (tmp_path / "store" / "log").iterdir()
+    assert log.read_text().rstrip().endswith("ZeroDivisionError: a mistake")

@@ -32,13 +32,14 @@ def test_the_store_in_use_is_empty_until_the_first_run(script: Script, tmp_path:
     done = script("""
         import autotrack
         autotrack.enable(store="mine")
-        print(len(autotrack.runs(store="mine")), len(autotrack.experiments(store="mine")), autotrack.registered_models(store="mine"))
+        print(len(autotrack.runs(store="mine")), autotrack.experiments(store="mine"))
+        print(autotrack.registered_models(store="mine"))
         try:
             autotrack.runs(store="yours")
         except autotrack.StoreError as error:
             print(error)
     """)
-    assert done.stdout.splitlines() == ["0 0 []", f"there is no store at {tmp_path / 'yours'}"]
+    assert done.stdout.splitlines() == ["0 []", "[]", f"there is no store at {tmp_path / 'yours'}"]
     assert os.listdir(tmp_path) == ["train.py"]
 
 
