@@ -73,14 +73,18 @@ class Client:
     """
 
     def __init__(self, uri: str) -> None:
-        parts = urllib.parse.urlsplit(uri.removeprefix("mlflow+"))
-        if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        try:
+            parts = urllib.parse.urlsplit(uri.removeprefix("mlflow+"))
+            host, port = parts.hostname, parts.port
+        except ValueError:  # half an IPv6 address, a port that is none
+            host, port = None, None
+        if not host or port == 0 or parts.query or parts.fragment or parts.username is not None:
             raise ConfigError(
                 "that is no address of an MLflow server: it must be like http://HOST:PORT, without credentials"
             )
         self.address = urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         self._headers = {"Accept-Encoding": "identity", **_authorization(os.environ)}
-        self._pool = _pool(parts.scheme, parts.hostname)
+        self._pool = _pool(parts.scheme, host)
         self._received = 0  # bytes of answers
 
     def close(self) -> None:

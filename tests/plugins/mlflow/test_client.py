@@ -201,7 +201,9 @@ def test_a_file_is_sent_whole_at_each_try():
     assert [(path, body) for _, path, _, body in seen] == [("/api/2.0/x/a%20b", b"abc" * 1000)] * 2
 
 
-@pytest.mark.parametrize("uri", ["http://", "http://:5000", "http://h?x=1", "http://h#x", "http://ada:pw@h"])
+@pytest.mark.parametrize("uri", [
+    "http://", "http://:5000", "http://h?x=1", "http://h#x", "http://ada:pw@h", "http://[::1", "http://h:x", "http://h:99999",
+])  # fmt: skip
 def test_an_address_that_makes_no_sense(uri: str):
     with pytest.raises(ConfigError, match="no address"):
         Client(uri)
