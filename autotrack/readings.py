@@ -7,6 +7,7 @@ there once an event says so. Only ``settle`` waits for the device: at the end of
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -43,6 +44,7 @@ class DeviceBlocks:
 
     def __init__(self, device: Any) -> None:
         self.device = device
+        self._stream = sys.modules["torch"].cuda.current_stream(device) if device.type == "cuda" else None
         self._buffer: Any = None
         self._waiting: list[Reading] = []
         self._under_way: deque[tuple[Any, Any, list[Reading]]] = deque()  # (event, values on the host, readings)
@@ -62,14 +64,15 @@ class DeviceBlocks:
 
     def _send(self) -> None:
         torch = sys.modules["torch"]
-        cuda = self.device.type == "cuda"
+        cuda = self._stream is not None
         with torch.inference_mode(False):
             host = torch.empty(len(self._waiting), dtype=self._buffer.dtype, pin_memory=cuda)
-        host.copy_(self._buffer[: len(self._waiting)], non_blocking=cuda)
-        event = None
-        if cuda:
-            event = torch.cuda.Event()
-            event.record()
+        event = torch.cuda.Event() if cuda else None
+        # After what filled the buffer, whatever device and stream are current now: an event of theirs says nothing.
+        with torch.cuda.stream(self._stream) if cuda else contextlib.nullcontext():
+            host.copy_(self._buffer[: len(self._waiting)], non_blocking=cuda)
+            if event is not None:
+                event.record()
         self._under_way.append((event, host, self._waiting))
         self._waiting = []
 
