@@ -185,8 +185,7 @@ class Recorder(autotrack.Integration):
         if autotrack.in_training():
             return
         self._record(self._torchmetrics.new())
-        left = self._local.here.passes.begin(args[0], result)
-        if left is not None:
+        for left in self._local.here.passes.begin(args[0], result):
             self._end_pass(left)
 
     def _next_batch(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

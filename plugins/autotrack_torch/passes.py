@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Mean", "Pass", "Passes", "Value"]
 
 _LOOKED_AT = 2
+_MOST_OPEN = 32  # passes; of a loop that makes a loader for each task and breaks off, one would stay of each
 
 Value: TypeAlias = "float | autotrack.Reading"
 """What a tensor was: known, or under way."""
@@ -133,12 +134,15 @@ class Passes:
         self.by_iterator: dict[int, tuple[weakref.ref[Any], Pass]] = {}
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
-    def begin(self, loader: Any, iterator: Any) -> Pass | None:
-        """A pass begins; the one that another pass over this loader has left open, if any."""
+    def begin(self, loader: Any, iterator: Any) -> list[Pass]:
+        """A pass begins; those that were broken off, as another pass over the loader says, or that they are many."""
         name = self._names.get(loader)
         if name is None:
             name = self._names[loader] = loader_name(loader)
-        left = next((one for one in self.open if one.loader() is loader), None)
+        left = [one for one in self.open if one.loader() is loader]
+        if len(self.open) >= _MOST_OPEN:
+            going_on = [one for _, one in list(self.by_iterator.values())]
+            left += [one for one in self.open if one not in going_on and one not in left]
         new = Pass(loader, name)
         self.open.append(new)
         key = id(iterator)

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 import autotrack
+from autotrack import api
 from tests.plugins.torch.loops import Net, data, values
 
 
@@ -114,6 +115,18 @@ def test_epochs_that_break_off(tracked):
     assert [point.epoch for point in run.history("train/loss")] == [0, 0, 1, 1, 2, 2]
     assert [point.epoch for point in run.history("train/loss_epoch")] == [0, 1, 2]
     assert run.facts["training"] == {"steps": 6, "epochs": 3}
+
+
+def test_loaders_that_are_made_anew_and_broken_off_are_let_go(tracked):
+    """A task of a few batches each: their passes would stay open until the end."""
+    trainer = Trainer(DataLoader(data(8), batch_size=8))
+    for _ in range(80):
+        trainer.step(*next(iter(DataLoader(data(8), batch_size=4))))
+    recorder = next(one for one in api.session_in_use().integrations if one.name == "torch")._recorder
+    assert 0 < len(recorder._local.here.passes.open) <= 32
+    run = only_run()
+    assert [point.epoch for point in run.history("train/loss")] == list(range(80))
+    assert [point.epoch for point in run.history("train/loss_epoch")] == list(range(80))
 
 
 def test_two_loaders_read_in_step_are_one_epoch(tracked):
