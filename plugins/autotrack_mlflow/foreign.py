@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -13,8 +11,8 @@ from autotrack.errors import RemoteError
 from autotrack.records import Change, Facts, Params, Points, Record, Tags, number_to_json
 from autotrack.remote import ForeignRun
 from autotrack_mlflow.answers import Experiments, Files, Found, History, Run
-from autotrack_mlflow.artifacts import FILE_LIMIT, PROXY, folder_of
-from autotrack_mlflow.client import Client, Rejected
+from autotrack_mlflow.artifacts import PROXY, fetch, folder_of
+from autotrack_mlflow.client import Client
 from autotrack_mlflow.copies import ID
 
 __all__ = ["Point", "file_problem", "foreign_runs", "logged", "status_of"]
@@ -149,17 +147,4 @@ def _files(client: Client, root: str, run: ForeignRun) -> Iterator[tuple[str, Ca
             elif file.is_dir:
                 waiting.append(path)
             else:
-                yield path, partial(_fetch, client, f"{top}/{path}")
-
-
-def _fetch(client: Client, path: str) -> BinaryIO:
-    file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
-    try:
-        client.fetch(f"{PROXY}/{urllib.parse.quote(path)}", file, FILE_LIMIT)
-    except BaseException as error:
-        file.close()
-        if isinstance(error, Rejected):
-            raise FileNotFoundError(str(error)) from None
-        raise
-    file.seek(0)
-    return file
+                yield path, partial(fetch, client, root, path)

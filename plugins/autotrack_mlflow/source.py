@@ -13,7 +13,17 @@ from typing import BinaryIO
 
 from autotrack.errors import RemoteError, RunNotFound
 from autotrack.records import Begin, End, Metrics, Params, Record, Tags, number_to_json
-from autotrack.remote import Entry, RunLog, RunSource, StoredJournal, add_journal, by_time, run_start, safe_path
+from autotrack.remote import (
+    RUN_ID,
+    Entry,
+    RunLog,
+    RunSource,
+    StoredJournal,
+    add_journal,
+    by_time,
+    run_start,
+    safe_path,
+)
 from autotrack.remote_reading import Query, RunHead, decode_head, derived_status, head_in, head_of
 from autotrack_mlflow import names
 from autotrack_mlflow.answers import Experiments, Found, History, Run
@@ -26,8 +36,6 @@ from autotrack_mlflow.models import find_models
 __all__ = ["MlflowSource"]
 
 _WRITER = re.compile(r"[0-9a-f]{16}")
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
-
 _ID_LENGTH = 29
 _SLACK = 60_000
 """Milliseconds between the time in a run's id and that of its first record, at most."""
@@ -72,7 +80,7 @@ class MlflowSource(RunSource):
         last = ""
         for run in self._search(f"tags.`{ID}` LIKE '{'_' * _ID_LENGTH}'{more}", [f"tags.`{ID}` DESC"]):
             run_id = run.tags().get(ID, "")
-            if _RUN_ID.fullmatch(run_id) and run_id != last:
+            if RUN_ID.fullmatch(run_id) and run_id != last:
                 yield run_id, run
                 last = run_id
 
@@ -132,7 +140,7 @@ class MlflowSource(RunSource):
     def _copies(self, run_id: str) -> dict[str, Run]:
         """The copies of a run and its children, by child run; of several the one with the smallest id."""
         copies: dict[str, Run] = {}
-        if _RUN_ID.fullmatch(run_id):
+        if RUN_ID.fullmatch(run_id):
             for run in self._search(f"tags.`{RUN}` = '{run_id}'", []):
                 top, _, child = run.tags().get(ID, "").partition(".")
                 if top == run_id and (child not in copies or run.info.run_id < copies[child].info.run_id):
