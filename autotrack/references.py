@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Iterator
 
-from autotrack.backends.base import RunSource
+from autotrack.backends.base import RUN_ID, RunSource
 from autotrack.backends.heads import Query, RunHead
 from autotrack.errors import AmbiguousReference, RunNotFound
 from autotrack.experiment import experiment_names
@@ -18,7 +18,6 @@ from autotrack.run_list import RunList, heads_in
 
 __all__ = ["find_run"]
 
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 _EXTREME = re.compile(r"@(max|min):(.+)", re.DOTALL)
 
 
@@ -35,7 +34,7 @@ def find_run(source: RunSource, ref: str) -> RunRecord:
         AmbiguousReference: It means several; the message lists them.
     """
     base, _, child = ref.partition(".")
-    if _RUN_ID.fullmatch(base) and (child or base == ref):
+    if RUN_ID.fullmatch(base) and (child or base == ref):
         try:
             run = open_run(source, base)
         except RunNotFound:  # a name may look like an id

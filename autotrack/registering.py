@@ -13,9 +13,10 @@ import msgspec
 
 from autotrack import plugins, values
 from autotrack.backends.registry import RegisteredModel, check_alias
+from autotrack.backends.stored_files import BESIDE
 from autotrack.model_lookup import get_model, registry_of, server_of
 from autotrack.records import RegistryChange, Version
-from autotrack.stored import BESIDE, StoredModel
+from autotrack.stored import StoredModel
 
 __all__ = ["get_registered_model", "register_model", "registered_models", "update_model"]
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from autotrack.backends.base import Entry, RunLog, RunSource, StoredJournal, by_time, safe_path
+from autotrack.backends.base import RUN_ID, Entry, RunLog, RunSource, StoredJournal, by_time, safe_path
 from autotrack.backends.journal import add_journal, run_start
 from autotrack.backends.stored_files import named_files
 from autotrack.records import Begin, Model, Record
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autotrack.backends.registry import Registry
 
 __all__ = [
+    "RUN_ID",
     "Entry",
     "ForeignRun",
     "LocalRun",

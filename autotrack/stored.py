@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from autotrack import models, plugins, values
+from autotrack.backends.stored_files import BESIDE
 from autotrack.capture.shapes import describe_inputs
 from autotrack.errors import AutotrackError, ModelError, StoreError
 from autotrack.models.checks import misfits, package_differences, valid_signature
@@ -21,10 +22,7 @@ from autotrack.models.export import export_files
 from autotrack.records import Model
 from autotrack.texts import printable
 
-__all__ = ["BESIDE", "StoredModel"]
-
-BESIDE = ("requirements.txt", "input_example.json")
-"""Files that may lie beside a model."""
+__all__ = ["StoredModel"]
 
 _MAX_BESIDE = 16_000_000
 

@@ -24,6 +24,7 @@ Its rules, by the names under which ``autotrack.testing.backend_suite`` tells wh
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # a training reads nothing
     from autotrack.backends.registry import Registry
 
 __all__ = [
+    "RUN_ID",
     "Backend",
     "Entry",
     "RunLog",
@@ -286,6 +288,10 @@ class Backend(Protocol):
     def close(self) -> None:
         """The process ends: make safe what is not yet, in bounded time, and tell how many records were lost."""
         ...
+
+
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
+"""What the id of a run looks like, as ``new_run_id`` makes it."""
 
 
 def new_run_id(now: float) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autotrack.backends.base import Entry
-from autotrack.backends.journal import JournalWriter
+from autotrack.backends.journal import FARTHEST, JournalWriter
 from autotrack.records import Begin, Change, Model, Note, Record, Removed, Restored, Tags, encode
 
 __all__ = ["append_edit", "is_folder", "last_edit"]
 
 _ORDERED = (Begin, Change, Model, Note, Removed, Restored, Tags)
-
-_FARTHEST = 2**53 - 1  # microseconds; what is beyond counts as damage
 
 
 def last_edit(entries: Iterable[Entry]) -> float:
@@ -39,7 +37,7 @@ def append_edit(folder: Path, run: str, records: Sequence[Record], after: float,
     journal = JournalWriter(folder, run, mode)
     late = int((after - journal.start) * 1e6) + 1000  # a millisecond: a double has no finer ones a century ahead
     for record in records:
-        record.t = min(max(journal.elapsed(), late), _FARTHEST)
+        record.t = min(max(journal.elapsed(), late), FARTHEST)
     journal.append(b"".join([encode(record) for record in records]), len(records))
     journal.seal()
     journal.sync()

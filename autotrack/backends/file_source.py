@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autotrack.backends import file_experiments, trash
-from autotrack.backends.base import RunLog, RunSource, StoredJournal, safe_path
+from autotrack.backends.base import RUN_ID, RunLog, RunSource, StoredJournal, safe_path
 from autotrack.backends.edits import append_edit, is_folder, last_edit
 from autotrack.backends.journal_folder import journals_in, open_plain_file, read_folder
 from autotrack.backends.liveness import is_alive
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from autotrack.backends.index import Index
 
 __all__ = ["FileSource", "read_description"]
-
-_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{9}-[0-9a-f]{10}")
 
 
 class FileSource(RunSource):
@@ -52,7 +49,7 @@ class FileSource(RunSource):
 
     def _names(self, folder: Path) -> set[str]:
         try:
-            return {name for name in os.listdir(folder) if _RUN_ID.fullmatch(name)}
+            return {name for name in os.listdir(folder) if RUN_ID.fullmatch(name)}
         except FileNotFoundError:
             return set()
 
@@ -130,7 +127,7 @@ class FileSource(RunSource):
             RunNotFound: There is no such run.
         """
         folder = self._runs / run_id
-        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
+        if not RUN_ID.fullmatch(run_id) or not folder.is_dir():
             raise self._no_run(run_id)
         return folder
 
@@ -146,7 +143,7 @@ class FileSource(RunSource):
 
     def path(self, run_id: str, path: str) -> Path:
         """Where a stored file lies, if it is there; errors as for ``open``."""
-        if not _RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(run_id):
             raise RunNotFound(f"{run_id!r} is no run id")
         folder = (self._runs / run_id).resolve()
         target = folder / safe_path(path)
