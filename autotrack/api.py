@@ -293,7 +293,8 @@ class Training:
         if self.own:
             self.run.end(error=error)
         elif error is not None:
-            self.run.note(f"a training raised {type(error).__name__}: {error}", "warning")
+            text, _ = guard.foreign(str, error)
+            self.run.note(f"a training raised {type(error).__name__}: {text or ''}", "warning")
 
     def _close(self) -> None:
         """Whatever happened to the integration, a run does not stay open."""

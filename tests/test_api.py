@@ -186,3 +186,14 @@ def test_an_ignored_training_makes_no_run(tracked: Path):
         assert autotrack.active_run() is None
     assert list(autotrack.runs()) == []
     assert context.training_scope() is None
+
+
+def test_an_error_that_has_no_text_is_the_users_all_the_same(tracked):
+    class Wordless(Exception):
+        def __str__(self):
+            raise LookupError("no words")
+
+    with autotrack.start_run("by hand") as run:
+        training = autotrack.begin_training("test", "Model")
+        training.end(Wordless())
+    assert autotrack.get_run(run.id).notes == [("warning", "a training raised Wordless: ")]
