@@ -128,6 +128,13 @@ def test_ls_of_an_empty_folder(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_system_refuses_is_said_in_one_line(tmp_path: Path):
+    done = process("ls", "--store", "x" * 300, cwd=tmp_path)  # a longer name than file systems have
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("autotrack: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_folder_that_is_no_store_is_said(store: Path, tmp_path: Path):
     for command in (["ls"], ["show"], ["models", "ls"], ["gc"], ["experiments", "ls"]):
         done = process(*command, "--store", "typo", cwd=tmp_path)

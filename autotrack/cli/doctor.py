@@ -88,7 +88,7 @@ def _mounted(path: Path) -> str:
     """Type of the file system that a path lies on."""
     best, kind = "", ""
     try:
-        for line in Path("/proc/self/mounts").read_text().splitlines():
+        for line in Path("/proc/self/mounts").read_text(errors="replace").splitlines():
             words = line.split()
             point = words[1].replace("\\040", " ")
             if path.absolute().is_relative_to(point) and len(point) >= len(best):

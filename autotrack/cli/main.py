@@ -48,14 +48,14 @@ for _command in (
 
 
 def main() -> None:
-    """Run a command. Errors made on purpose end with their message and exit code 1."""
+    """Run a command. Errors made on purpose, and the system's, end with their message and exit code 1."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     before = [stream.errors for stream in streams]
     for stream in streams:  # a terminal without UTF-8 gets escapes, not a traceback
         stream.reconfigure(errors="backslashreplace")
     try:
         group.main(prog_name="autotrack")
-    except autotrack.AutotrackError as error:
+    except (autotrack.AutotrackError, OSError) as error:  # the latter: a store that may not be read, say
         _fail(error)
     except Program as asked:
         program = asked
@@ -68,7 +68,7 @@ def main() -> None:
     program.start()
 
 
-def _fail(error: autotrack.AutotrackError) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     lines = [printable(line, 2000) for line in str(error).split("\n")[:20]]
     click.echo("autotrack: " + "\n".join(lines), err=True)
     sys.exit(1)
