@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from autotrack.testing.fixtures import tracked  # noqa: F401  a fixture is found by its name
 
@@ -20,6 +21,10 @@ for name in ("AUTOTRACK_STORE", "AUTOTRACK_MODE", "AUTOTRACK_EXPERIMENT", "AUTOT
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in a shell's background: what it starts would, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# However slow the machine is: no deadlines for an example, nor for making it up.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 CACHE = tempfile.TemporaryDirectory(prefix="autotrack-cache-")  # of all tests here, and of the processes they start
 os.environ["XDG_CACHE_HOME"] = CACHE.name
@@ -41,7 +46,7 @@ def script(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     its output.
     """
 
-    def run(code: str, *args: str, check: bool = True, env: dict[str, str] | None = None, timeout: float = 120):
+    def run(code: str, *args: str, check: bool = True, env: dict[str, str] | None = None, timeout: float = 300):
         path = tmp_path / "train.py"
         path.write_text(textwrap.dedent(code))
         done = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 manager = pytest.importorskip("jupyter_client.manager")
 pytest.importorskip("ipykernel")
 
-WAIT = "from autotrack.backends.housekeeping import housekeeper; assert housekeeper.wait_idle(30)"
+WAIT = "from autotrack.backends.housekeeping import housekeeper; assert housekeeper.wait_idle(100)"
 
 
 class Kernel:
@@ -23,7 +23,7 @@ class Kernel:
         )
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=300)
 
     def run(self, code: str) -> dict[str, str]:
         found = {"stdout": "", "stderr": "", "error": "", "html": "", "text": ""}
@@ -38,7 +38,7 @@ class Kernel:
                 found["html"] += content["data"].get("text/html", "")
                 found["text"] += content["data"].get("text/plain", "")
 
-        self.client.execute_interactive(code, timeout=60, output_hook=see, stop_on_error=False)
+        self.client.execute_interactive(code, timeout=300, output_hook=see, stop_on_error=False)
         return found
 
     def ok(self, code: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ class Kernel:
 
     def restart(self, now: bool = False) -> None:
         self.manager.restart_kernel(now=now)
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=300)
 
     def close(self) -> None:
         self.client.stop_channels()

@@ -62,7 +62,7 @@ def call(clean: Path, folder: Path, *command: str) -> "subprocess.CompletedProce
     variables = {key: value for key, value in os.environ.items() if not key.startswith(("AUTOTRACK_", "PYTHON"))}
     return subprocess.run(
         [clean / command[0], *command[1:]],
-        cwd=folder, env={**variables, "COLUMNS": "200"}, capture_output=True, text=True, timeout=60,
+        cwd=folder, env={**variables, "COLUMNS": "200"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 

@@ -227,7 +227,7 @@ def test_the_installed_command(tmp_path: Path):
     command = Path(sys.executable).with_name("autotrack")
     if not command.exists():
         pytest.skip("autotrack is not installed with its script")
-    done = subprocess.run([command, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([command, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, f"autotrack, version {autotrack.__version__}\n")
 
 
@@ -296,7 +296,7 @@ def test_a_reader_that_leaves_early(store: Path, arguments: list[str]):
     os.close(reading)
     done = subprocess.run(
         [sys.executable, "-m", "autotrack", *arguments],
-        cwd=store.parent, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60,
+        cwd=store.parent, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300,
     )  # fmt: skip
     os.close(writing)
     assert "Traceback" not in done.stderr

@@ -20,7 +20,8 @@ from tests.test_cli import call, on_a_terminal, process, strict_json
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "AUTOTRACK_STORE"}
 TRAINING = """
-import autotrack
+import autotrack, autotrack.facts
+autotrack.facts.EXIT_WAIT = 60.0  # the machine may be slow
 autotrack.enable()
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -40,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real trainings, read by several tests: three of one class, a search with two candidates."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "train.py").write_text(TRAINING)
-    subprocess.run([sys.executable, "train.py"], cwd=folder, check=True, timeout=120, env=ENVIRONMENT)
+    subprocess.run([sys.executable, "train.py"], cwd=folder, check=True, timeout=300, env=ENVIRONMENT)
     return folder / ".autotrack"
 
 
@@ -164,7 +165,8 @@ def test_diff_of_two_trainings(trained: Path, runs):
 
 def test_diff_shows_code_and_what_one_has_not(script, tmp_path: Path):
     code = """
-        import autotrack
+        import autotrack, autotrack.facts
+        autotrack.facts.EXIT_WAIT = 60.0  # the machine may be slow
         with autotrack.start_run() as run:
             run.log_params({{"a": {a}}})
         autotrack.set_tags({tags})

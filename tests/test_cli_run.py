@@ -30,12 +30,19 @@ if __name__ == "__main__":
 """
 
 
+PATIENT = """
+import sys
+if "autotrack.facts" in sys.modules:
+    sys.modules["autotrack.facts"].EXIT_WAIT = 60.0  # the machine may be slow
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A program and a module in a folder, seen from the folder above."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "train.py").write_text(PROGRAM)
-    (tmp_path / "code" / "beside.py").write_text("")
+    (tmp_path / "code" / "beside.py").write_text(PATIENT)
     return tmp_path
 
 

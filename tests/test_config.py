@@ -229,7 +229,7 @@ def test_a_working_folder_that_was_deleted(project: Path):
         "print(resolve() is not None, find_store().name, bool(default_experiment()))\n"
     )
     gone.mkdir()
-    done = subprocess.run([sys.executable, "-c", code], cwd=gone, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=gone, capture_output=True, text=True, timeout=300)
     assert done.stdout == "True .autotrack True\n", done.stderr
 
 
@@ -240,7 +240,7 @@ SAY = "from autotrack.config import default_experiment\nprint(default_experiment
 
 def say(folder: Path, *command: str, stdin: str = "") -> str:
     done = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=60, input=stdin
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=300, input=stdin
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip().splitlines()[0]

@@ -23,7 +23,7 @@ def ask(folder: Path, *arguments: str, **env: str) -> "subprocess.CompletedProce
     variables = {key: value for key, value in os.environ.items() if not key.startswith("AUTOTRACK_")}
     return subprocess.run(
         [sys.executable, "-m", "autotrack", "doctor", *arguments],
-        cwd=folder, env={**variables, **env}, capture_output=True, text=True, timeout=60,
+        cwd=folder, env={**variables, **env}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def test_a_store_of_somebody_else_cannot_be_written(open_folder: Path, hidden: b
         "for check in checks: print(*check(pathlib.Path(sys.argv[1])))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(store)], cwd=open_folder, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, str(store)], cwd=open_folder, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     found = dict(line.split(" problem ", 1) for line in done.stdout.splitlines() if " problem " in line)

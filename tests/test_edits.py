@@ -174,7 +174,9 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(steps)
 def test_what_was_said_last_counts_whatever_the_clocks_say(tmp_path_factory: pytest.TempPathFactory, said: list):
     """Each edit by a host whose clock is right, or off by a day or a century."""

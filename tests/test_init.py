@@ -17,7 +17,7 @@ import autotrack
 def init(folder: Path, *arguments: str, umask: int = 0o022) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "autotrack", "init", *arguments],
-        cwd=folder, umask=umask, capture_output=True, text=True, timeout=60,
+        cwd=folder, umask=umask, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def record():
     with autotrack.start_run("by another") as run:
         run.log_params({"uid": os.getuid()})
         run.log_artifact(__file__, "code.py")
-    housekeeper.wait_idle(20)
+    assert housekeeper.wait_idle(60)
 
 record()  # as root, so that all is imported: others cannot read root's Python
 os.umask(0o077)
@@ -128,7 +128,7 @@ def test_what_one_member_of_the_group_writes_another_reads(open_folder: Path):
         path.chmod(0o2770 if path.is_dir() else 0o660)
     done = subprocess.run(
         [sys.executable, script, str(group), str(second)],
-        cwd=open_folder, capture_output=True, text=True, timeout=60, env={**os.environ, "AUTOTRACK_STRICT": "1"},
+        cwd=open_folder, capture_output=True, text=True, timeout=300, env={**os.environ, "AUTOTRACK_STRICT": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (run,) = autotrack.runs(store=store)
@@ -148,7 +148,7 @@ def test_what_one_member_of_the_group_writes_another_reads(open_folder: Path):
         done = subprocess.run(
             [sys.executable, "-c", reader, str(gid), str(first)] if gid == group
             else [sys.executable, "-c", reader, str(gid), "54398"],
-            cwd=open_folder, capture_output=True, text=True, timeout=60,
+            cwd=open_folder, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == expected, done.stderr
         if gid == group:

@@ -57,7 +57,7 @@ class Site:
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.folder, env={**variables, "PYTHONPATH": str(self.site), "COLUMNS": "200", **env},
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     def states(self, **env: str) -> dict[str, dict]:

@@ -76,7 +76,7 @@ def train(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
             env={**variables, "PYTHONPATH": path, **env},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -265,7 +265,7 @@ def test_what_is_installed_here_loads():
         "print(sorted(plugin.name for plugin in plugins.found() if plugin.status == 'loaded'))\n"
         "print(sorted({'sklearn', 'joblib', 'numpy', 'skops'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     names, heavy = done.stdout.splitlines()
     assert "sklearn" in names

@@ -82,7 +82,7 @@ def test_a_search_and_its_scores_make_no_files_there_either(tracked):
     for child in series.children:
         assert child.metrics["best_score"] == model.best_score_
         assert [candidate.params["var_smoothing"] for candidate in child.children] == [0.1, 1.0]
-    housekeeper.wait_idle(10)
+    assert housekeeper.wait_idle(60)
     assert not (tracked / "runs" / series.id / "children").exists()
 
 

@@ -114,7 +114,7 @@ def test_variables_that_are_no_settings_are_left_alone(monkeypatch, name):
 def test_the_command_line_tells_it_in_one_line(project):
     done = subprocess.run(
         [sys.executable, "-m", "autotrack", "ls"],
-        cwd=project, env={**os.environ, "AUTOTRACK_STROE": "/data"}, capture_output=True, text=True, timeout=60,
+        cwd=project, env={**os.environ, "AUTOTRACK_STROE": "/data"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("autotrack: AUTOTRACK_STROE ")

@@ -47,7 +47,7 @@ def killed(verb: str, moment: str, count: int, root: Path, run_id: str) -> bool:
     """Whether the process died at its ``count``-th step; False where it had fewer."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, verb, moment, str(count), str(root), run_id],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode != 0

@@ -19,6 +19,7 @@ import autotrack
 from autotrack import reader
 from autotrack.backends import file_run, journal
 from autotrack.backends.file_source import FileSource
+from autotrack.backends.housekeeping import housekeeper
 
 # ---- kill -9 --------------------------------------------------------------------------------------------------------
 
@@ -56,11 +57,16 @@ def gone(pid):
     return False
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.0005)
+
+
+def returned_in(path):
+    """The last step that a child told of; -1 before it has a run."""
+    return int(path.read_bytes() or -1) if path.exists() else -1
 
 
 def kill_at_random_moments(tmp_path, times):
@@ -83,7 +89,7 @@ def kill_at_random_moments(tmp_path, times):
         for number in range(times):
             pid = start(number, 10**9)
             if number % 4:  # the others may die while they open their run
-                wait_for(lambda: (folder / str(number)).exists() and (folder / str(number)).read_bytes())  # noqa: B023
+                wait_for(lambda: returned_in(folder / str(number)) >= 30)  # noqa: B023
             time.sleep(chance.uniform(0, 0.02))
             os.kill(pid, 9)
             wait_for(lambda: gone(pid))  # noqa: B023
@@ -92,7 +98,7 @@ def kill_at_random_moments(tmp_path, times):
     finally:
         zygote.communicate(timeout=60)
     runs = {run.name: run for run in (reader.read_run(FileSource(store), name) for name in FileSource(store).run_ids())}
-    returned = {path.name: int(path.read_bytes() or -1) for path in folder.iterdir()}
+    returned = {path.name: returned_in(path) for path in folder.iterdir()}
     return runs, returned
 
 
@@ -281,7 +287,7 @@ train()
     "no permission": """
 train()  # imports and files that are needed once
 from autotrack.backends.housekeeping import housekeeper
-assert housekeeper.wait_idle(30)  # the helper process runs: who we become may not be allowed to start one
+assert housekeeper.wait_idle(100)  # the helper process runs: who we become may not be allowed to start one
 os.chmod(os.path.join(store, "runs"), 0o500)
 os.chmod(store, 0o500)
 if os.getuid() == 0:
@@ -325,7 +331,7 @@ def test_the_count_of_dropped_records_is_right(script, tmp_path):
         + """
 with autotrack.start_run(name="r") as run:
     from autotrack.backends.housekeeping import housekeeper
-    assert housekeeper.wait_idle(30)  # it captures facts beside us
+    assert housekeeper.wait_idle(100)  # it captures facts beside us
     for step in range(10):
         run.log_metrics({"loss": step})
     print(len(run._writer._backend.source().read(run.id).entries))
@@ -349,6 +355,7 @@ def test_recovery_when_there_is_room_again(tracked, monkeypatch, caplog):
     monkeypatch.setattr(journal, "RETRY_AFTER", 0.0)
     with autotrack.start_run(name="r") as run:
         run.log_metrics({"loss": 0.0})
+        assert housekeeper.wait_idle(60)  # no record that is captured beside us is lost instead
         for step in (1, 2):  # twice: the file that was begun after the first failure fails as well
             with open("/dev/full", "wb") as full:
                 os.dup2(full.fileno(), run._writer._journal._fd)
@@ -392,6 +399,7 @@ def test_on_a_disk_that_is_nearly_full_only_records_are_written(tracked, tmp_pat
 def test_a_store_that_vanished_is_made_anew_for_the_next_run(tracked):
     with autotrack.start_run(name="one") as run:
         pass
+    assert housekeeper.wait_idle(60)  # nobody writes into what is deleted
     shutil.rmtree(tracked)
     with autotrack.start_run(name="two"):
         pass

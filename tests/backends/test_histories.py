@@ -39,7 +39,9 @@ CHANGES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(changes=CHANGES, key=KEYS, chunk=st.sampled_from([60, 1 << 20]), block=st.sampled_from([2, 1000]))
 def test_a_kept_history_is_that_of_the_journal(kept: Path, tmp_path: Path, changes, key, chunk, block):
     folder = tmp_path / os.urandom(4).hex()

@@ -156,7 +156,9 @@ def change(files: Files, what: str, which: int, records: list[Record], share: fl
             os.utime(path, ns=(0, START * 1000 + files.tick()))  # time goes by
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS, block=st.sampled_from([64, 300, 65536]), chunk=st.sampled_from([50, 1 << 20]))
 def test_the_index_is_a_full_reading(cache: Path, tmp_path: Path, steps, block, chunk):
     with pytest.MonkeyPatch.context() as patch:
@@ -198,7 +200,9 @@ def repr_of(heads) -> dict[str, dict[str, str]]:
 ODD = st.sampled_from(["loss", "é", "\ud800", 'a "b"', "a\\b", "\n", "", "key0", "k", "params"])
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(told=st.lists(st.dictionaries(ODD, NUMBERS, max_size=4), min_size=1, max_size=5), asked=ODD, other=ODD)
 def test_a_query_sees_in_a_list_what_is_in_the_whole_heads(cache: Path, tmp_path: Path, told, asked, other):
     folder = tmp_path / os.urandom(4).hex()

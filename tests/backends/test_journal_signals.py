@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import select
 import signal
 import time
 
@@ -70,7 +71,12 @@ def test_after_an_interrupted_write_another_file_is_begun(folder):
     # A FIFO blocks once it is full: the interrupt comes while the write is under way.
     reading, writing = os.pipe()
     os.dup2(writing, writer._fd)
-    old = _after(0.2, _interrupt)
+
+    def interrupt_once_it_blocks(number, frame):
+        if not select.select([], [writing], [], 0)[1]:
+            _interrupt(number, frame)
+
+    old = _after(0.2, interrupt_once_it_blocks)
     try:
         with pytest.raises(KeyboardInterrupt):
             writer.append(encode(Note(text="x" * 200_000)))

@@ -115,7 +115,7 @@ def test_ignored_files_and_our_own_store_do_not_make_it_dirty(repository: Path):
     commit(repository)
     (repository / "x.tmp").write_text("")
     code = "import autotrack\nwith autotrack.start_run(): pass\n"
-    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, timeout=300)
     assert (repository / ".autotrack" / "runs").is_dir()
     assert git_state(repository).facts["dirty"] is False
 

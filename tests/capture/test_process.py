@@ -22,7 +22,7 @@ def order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Order:
     """A script with a secret, in a repository."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, timeout=30)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, timeout=120)
     script = tmp_path / "train.py"
     script.write_text("password = 'hunter2'\nname = 'mine-42'\n")
     return Order(str(tmp_path), str(script), ["python", "train.py", "--token", "hunter2"], str(script), ["mine-[0-9]+"])
@@ -104,9 +104,12 @@ def test_one_that_hangs_is_ended(order: Order, tmp_path: Path, monkeypatch: pyte
     fake.write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 300\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setattr(process, "TIME_LIMIT", 1.0)
-    there, here = both(order)
-    assert dict(there) == dict(here)
+    for limit in (1.0, 20.0):  # on a busy machine a shell may need a while to get that far
+        monkeypatch.setattr(process, "TIME_LIMIT", limit)
+        there, here = both(order)
+        assert dict(there) == dict(here)
+        if told.exists() and told.read_text().strip():
+            break
     assert gone(int(told.read_text()))
 
 
@@ -130,7 +133,7 @@ for wait in capture(Order(*eval(sys.argv[1])), lambda section, facts: found.appe
 assert found == eval(sys.argv[2]), found
 assert "autotrack.capture.collect" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code, repr(tuple(order)), repr(SECTIONS)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, repr(tuple(order)), repr(SECTIONS)], check=True, timeout=300)
 
 
 def test_an_exit_in_front_of_a_git_that_hangs_leaves_nothing_behind(tmp_path: Path, script):
@@ -140,10 +143,15 @@ def test_an_exit_in_front_of_a_git_that_hangs_leaves_nothing_behind(tmp_path: Pa
     (folder / "git").chmod(stat.S_IRWXU)
     started = time.monotonic()
     script(
-        "import autotrack\nwith autotrack.start_run(): pass\n",
+        """
+        import os, time, autotrack
+        with autotrack.start_run():
+            while not os.path.exists("pid"):  # the machine may be slow to get that far
+                time.sleep(0.01)
+        """,
         env={"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
     )
-    assert time.monotonic() - started < 30  # not 300
+    assert time.monotonic() - started < 120  # not 300
     deadline = time.monotonic() + 20
     pids = [int(word) for word in told.read_text().split()]
     while not all(gone(pid) for pid in pids):

@@ -324,7 +324,7 @@ def test_canaries_of_every_kind_appear_nowhere_in_a_store(tmp_path: Path):
     }
     argv = ["--api-key", c[16], f"--token={c[17]}", f"https://{c[18]}:{c[19]}@a.invalid", TOKENS["stripe"]]
     done = subprocess.run(
-        [sys.executable, str(script), *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, str(script), *argv], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert "Hidden" in done.stderr
     runs = autotrack.runs(store=tmp_path / "store")

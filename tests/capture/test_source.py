@@ -13,7 +13,11 @@ from autotrack.capture.source import script_source
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
-RUN = "import autotrack\nwith autotrack.start_run(): pass\n"
+RUN = (
+    "import autotrack, autotrack.facts\n"
+    "autotrack.facts.EXIT_WAIT = 60.0  # the machine may be slow\n"
+    "with autotrack.start_run(): pass\n"
+)
 
 
 def kept(store: Path, name: str) -> bytes:
@@ -30,7 +34,7 @@ def kept(store: Path, name: str) -> bytes:
 )  # fmt: skip
 def test_the_script_is_kept_byte_by_byte(tmp_path: Path, code: bytes):
     (tmp_path / "train.py").write_bytes(code)
-    subprocess.run([sys.executable, "train.py"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "train.py"], cwd=tmp_path, check=True, timeout=120)
     assert kept(tmp_path / ".autotrack", "train.py") == code
 
 
@@ -39,12 +43,12 @@ def test_a_module_that_is_run_by_name(tmp_path: Path):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "train.py").write_text(RUN)
-    subprocess.run([sys.executable, "-m", "mine.train"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "mine.train"], cwd=tmp_path, check=True, timeout=120)
     assert kept(tmp_path / ".autotrack", "train.py") == RUN.encode()
 
 
 def test_code_of_the_command_line_is_in_the_command(tmp_path: Path):
-    subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, check=True, timeout=120)
     (run,) = autotrack.runs(store=tmp_path / ".autotrack")
     assert not run.artifacts
     assert run.facts["environment"]["command"] == [sys.executable, "-c", RUN]
@@ -63,6 +67,6 @@ def test_a_script_that_deletes_itself_or_is_very_large(tmp_path: Path, monkeypat
 def test_a_tools_own_script_is_no_code_of_the_users(tmp_path: Path):
     (tmp_path / "test_mine.py").write_text("def test():\n    import autotrack\n    autotrack.start_run().end()\n")
     program = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
-    subprocess.run(program, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    subprocess.run(program, cwd=tmp_path, check=True, timeout=120, capture_output=True)
     (run,) = autotrack.runs(store=tmp_path / ".autotrack")
     assert not any(name.endswith("__main__.py") for name in run.artifacts)

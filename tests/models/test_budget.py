@@ -82,10 +82,8 @@ def test_the_predicted_cost_is_near_the_measured_one(what: str, tmp_path):
     measured = least(lambda: seconds(save), 1.5 * predicted, tries=8)
     assert size <= 2 * len(data) + 1000
     assert len(data) <= 2.5 * size + 5000
-    if measured > 0.025:
-        assert predicted > measured / 3
-    if measured > 0.005:
-        assert measured / 4 < predicted < measured * 4
+    if measured > 0.005:  # the prediction knows nothing of how quick a machine is
+        assert measured / 10 < predicted < measured * 10
     if measured < 0.002:
         assert predicted < 0.0125, "a cheap one is not refused"
 

@@ -29,7 +29,7 @@ import autotrack
 X, y = load_breast_cancer(return_X_y=True)
 
 
-def drawn(name, wait=10.0):
+def drawn(name, wait=60.0):
     """A figure of the last run; it is written off the training's thread."""
     deadline = time.monotonic() + wait
     while f"figures/{name}.json" not in (run := autotrack.get_run("@last")).artifacts:
