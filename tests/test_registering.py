@@ -8,6 +8,7 @@ import pytest
 
 import autotrack
 from autotrack import models
+from autotrack.backends.housekeeping import housekeeper
 from tests.capture.repositories import commit, git
 from tests.models.toy import Toy, ToyFormat, log_toy
 
@@ -44,6 +45,7 @@ def test_a_version_tells_where_it_came_from_and_outlives_its_run(tracked):
     assert stored.lineage.get("git") == run.facts.get("git")
     path = tracked / "runs" / run_id / run.models["model"].path
     assert path.stat().st_nlink == 2  # no second copy on the disk
+    assert housekeeper.wait_idle(60)  # nobody writes into what is deleted
     shutil.rmtree(tracked / "runs" / run_id)
     assert autotrack.load_model("models:/slopes/1").slope == 3.0
 

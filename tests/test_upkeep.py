@@ -11,6 +11,7 @@ import autotrack
 from autotrack import upkeep
 from tests.test_cli import call, strict_json
 from tests.test_cli_comparing import ENVIRONMENT
+from tests.test_forwarder import gone
 
 TRAINING = """
 import autotrack
@@ -19,15 +20,20 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 for C in (0.1, 1.0):
     LogisticRegression(C=C).fit(np.arange(20.0).reshape(10, 2), [0, 1] * 5)
+from autotrack.backends.housekeeping import housekeeper
+from autotrack.models import conversion
+assert housekeeper.wait_idle(60)
+print(conversion._helper.pid)
 """
 
 
 def train_in(folder: Path) -> Path:
-    """Two trainings with models in their safe form; their store."""
+    """Two trainings with models in their safe form; their store, in which nobody writes any more."""
     (folder / "train.py").write_text(TRAINING)
-    subprocess.run([sys.executable, "train.py"], cwd=folder, check=True, timeout=120, env=ENVIRONMENT)
-    for run in autotrack.runs(store=folder / ".autotrack"):
-        autotrack.load_model(run.id, trusted=True, store=folder / ".autotrack")  # waits until it has its safe form
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=folder, check=True, timeout=300, env=ENVIRONMENT, stdout=subprocess.PIPE
+    )
+    assert gone(int(done.stdout), 300)  # the helper, which gives them that form
     return folder / ".autotrack"
 
 
