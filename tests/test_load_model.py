@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import autotrack
+from autotrack import model_lookup
 
 TRAIN = """
 import autotrack
@@ -22,8 +23,12 @@ conversion._start = lambda: 1 / 0
 """
 
 
-def test_a_model_of_a_process_that_just_ended_gets_its_safe_form(script: Callable, tmp_path: Path):
+def test_a_model_of_a_process_that_just_ended_gets_its_safe_form(
+    script: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The script is over, and its helper is still turning the pickle into skops."""
+    monkeypatch.setattr(model_lookup, "YOUNG", 300.0)  # the machine may be slow
+    monkeypatch.setattr(model_lookup, "CONVERSION_WAIT", 300.0)
     script(TRAIN)
     assert autotrack.load_model("@last", store=tmp_path / ".autotrack").intercept_ == pytest.approx(5.5)
 

@@ -126,7 +126,7 @@ def check_kept(spec: Spec) -> None:
         plain = _alive(references)
         spec.enable()
         spec.train()
-        housekeeper.wait_idle(20)
+        housekeeper.wait_idle(60)
         more = Counter(_alive(references)) - Counter(plain)
     check("9", not more, f"after a recorded training these are kept alive: {dict(more)}")
 

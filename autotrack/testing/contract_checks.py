@@ -336,7 +336,7 @@ def check_globals(spec: Spec) -> None:
         filters = filters_version()
         call()
         spec.train()
-        housekeeper.wait_idle(20)
+        housekeeper.wait_idle(60)
         moved = filters_version() - filters - moves
         check(
             "9",

@@ -197,7 +197,7 @@ class IntegrationSuite:
             env={**settings, "AUTOTRACK_STRICT": "1"},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         words = done.stderr or (folder / "stderr").read_text() if (folder / "stderr").exists() else done.stderr

@@ -161,7 +161,7 @@ class WritesInPlace(Good):
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb", buffering=0) as file:
             file.write(content[: len(content) // 2])
-            time.sleep(0.001)
+            time.sleep(0.01)  # a reader comes by, also where many others work
             file.write(content[len(content) // 2 :])
         return StoredFile(str(path), len(content), hashlib.sha256(content).hexdigest())
 

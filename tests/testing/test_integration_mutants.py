@@ -106,7 +106,7 @@ def caught(tmp_path_factory):
         env={**settings, "AUTOTRACK_STRICT": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "result.json").read_text())

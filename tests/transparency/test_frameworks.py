@@ -40,7 +40,7 @@ def installed(module: str) -> bool:
 
 
 def test_base():
-    result = framework_suite.compare(["sklearn.tests.test_base"], timeout=580)
+    result = framework_suite.compare(["sklearn.tests.test_base"], timeout=1200)
     assert result.found == []
     assert result.tests > 40  # 44 in scikit-learn 1.5
     assert result.runs > 0

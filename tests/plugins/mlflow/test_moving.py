@@ -12,6 +12,7 @@ import pytest
 import autotrack
 from autotrack import plugins
 from autotrack.backends.file_source import FileSource
+from autotrack.backends.housekeeping import housekeeper
 from autotrack.imported import import_runs
 from autotrack.lookup import source_of
 from autotrack.moving import Mover
@@ -33,6 +34,7 @@ def test_runs_are_restored_whole_from_their_journals(tracked: Path, tmp_path: Pa
             Path("notes.txt").write_text("of the child")
             child.log_artifact("notes.txt")
     with autotrack.start_run("going on", experiment="restored") as other:
+        assert housekeeper.wait_idle(60)  # what is captured beside the run is there
         copy(tracked, server)
         there = tmp_path / "there"
         mover = Mover(source_of(server), there)

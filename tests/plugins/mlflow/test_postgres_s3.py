@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import autotrack
+from autotrack.backends.housekeeping import housekeeper
 from tests.plugins.mlflow.conftest import free_port, start_server, stop_server
 from tests.plugins.mlflow.copying import client, copy, on_server, points
 
@@ -104,6 +105,7 @@ def test_all_is_there_once_and_comes_back(postgres: str, bucket, tracked: Path, 
             run.log_artifact("file.bin", "sub/file.bin")
             with autotrack.start_run("inner") as child:
                 child.log_metrics({"inner": 1.5}, step=7)
+        assert housekeeper.wait_idle(60)  # what is captured beside the run is there
         assert copy(tracked, address).progress.problems == []
         assert copy(tracked, address).progress.records == 0
         found = on_server(address, "elsewhere")
