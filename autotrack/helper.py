@@ -6,17 +6,18 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from autotrack.backends.file import FileBackend
 from autotrack.backends.journal import JournalWriter
 from autotrack.errors import ModelError
 from autotrack.guard import protect
 from autotrack.models.conversion import DONE_BYTES
 from autotrack.models.formats import ModelFormat
 from autotrack.plugins import model_formats
-from autotrack.records import Model, Record, encode
+from autotrack.records import Artifact, Model, Record, encode_all, model_number
 
 __all__ = ["convert", "main"]
 
@@ -53,12 +54,29 @@ def convert(job: dict[str, Any], form: ModelFormat) -> None:
     model.format, model.size, model.requires = saved.format, len(saved.data), saved.requires
     model.types = saved.types
     model.path, model.sha256 = target.relative_to(folder).as_posix(), hashlib.sha256(saved.data).hexdigest()
-    _append(journal, model)
+    _append(journal, *_keep_pages(folder, journal, model, saved.pages), model)  # in one: who waits waits for the model
     source.unlink()
 
 
-def _append(journal: JournalWriter, record: Record) -> None:
-    journal.append(encode(record))
+def _keep_pages(folder: Path, journal: JournalWriter, model: Model, pages: Mapping[str, bytes]) -> list[Artifact]:
+    """Store what shows a model, and give its records: ``report.html``, ``report-2.html`` where it was saved anew, in a
+    folder of the model's name where that is no default. A file that is there already may be the user's, and stays."""
+    kept: list[Artifact] = []
+    number = model_number(model)
+    with protect("what shows a model"):
+        writer = FileBackend(folder.parents[1]).join_run(folder.name)
+        for page, content in pages.items():
+            name = PurePosixPath(page).with_stem(f"{PurePosixPath(page).stem}-{number}") if number > 1 else page
+            top = PurePosixPath("children", model.c, "artifacts") if model.c else PurePosixPath("artifacts")
+            path = top / ("" if model.name == "model" else model.name) / name
+            stored = None if os.path.lexists(folder / path) else writer.put_file(path, content)
+            if stored is not None:
+                kept.append(Artifact(journal.elapsed(), model.c, **stored._asdict()))
+    return kept
+
+
+def _append(journal: JournalWriter, *records: Record) -> None:
+    journal.append(encode_all(records), len(records))
     journal.seal()
     journal.sync()
     journal.release()

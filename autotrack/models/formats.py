@@ -38,7 +38,8 @@ class Saved(NamedTuple):
     ``cls`` is the full name of the model's class, where what was saved is of another one. ``convert_to`` names
     the safe format that it should be turned into off the training's way; empty: it stays as it is, and ``stays``
     says why where that matters. ``signature`` is what the file itself says of inputs and outputs. ``types`` names what
-    of the file the format's own library does not trust by itself, where that is known.
+    of the file the format's own library does not trust by itself, where that is known. ``pages`` are files for people
+    that show the model, by name: what ``convert`` gives becomes artifacts of the run, of ``save`` none is kept.
     """
 
     data: bytes
@@ -50,6 +51,7 @@ class Saved(NamedTuple):
     cls: str = ""
     signature: Mapping[str, Any] = MappingProxyType({})
     types: list[str] | None = None
+    pages: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Exported(NamedTuple):

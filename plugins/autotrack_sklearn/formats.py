@@ -29,6 +29,7 @@ _SECONDS_PER_OBJECT = 5e-6  # an array, an estimator, a tree: each calls Python 
 _SECONDS_PER_VALUE = 0.15e-6  # text and numbers
 _SECONDS_PER_FILE = 0.2e-3
 _MAX_OBJECTS = 20_000
+_MAX_DRAWN = 200  # estimators in one diagram: 4 MB, and seconds of work
 _SAMPLE = 100  # so many items of a container stand for all of them
 
 
@@ -92,7 +93,7 @@ class SkopsFormat:
             model = _Installed(io.BytesIO(data)).load()  # written by the process that sent us, checked by its sha256
             safe = skops.io.dumps(model, compression=zipfile.ZIP_DEFLATED)
             types = sorted(_unknown_to_skops(safe))
-            return autotrack.Saved(safe, ".skops", self.name, _requires(model), types=types)
+            return autotrack.Saved(safe, ".skops", self.name, _requires(model), types=types, pages=_diagram(model))
         except autotrack.ModelError:
             raise
         except Exception as error:
@@ -141,6 +142,18 @@ def _exported(file: str, trusted: list[str], version: str) -> autotrack.Exported
         },
     }
     return autotrack.Exported(_LOAD.format(trusted=trusted, file=file), flavors)
+
+
+def _diagram(model: Any) -> dict[str, bytes]:
+    """scikit-learn's own page of an estimator that is made of others; of a plain one its parameters say as much."""
+    from sklearn.utils import estimator_html_repr  # noqa: PLC0415
+
+    try:
+        made_of = [part for part in model.get_params().values() if hasattr(part, "fit") and not isinstance(part, type)]
+        drawn = 0 < len(made_of) <= _MAX_DRAWN
+        return {"estimator.html": estimator_html_repr(model).encode()} if drawn else {}
+    except Exception:  # noqa: BLE001  whatever a third party's __repr__ raises: the model is kept all the same
+        return {}
 
 
 class _Installed(pickle.Unpickler):
