@@ -129,7 +129,7 @@ class ProcessFacts:
             ran = cells()  # more each time
             if ran is not None:
                 self._code["cells.py"] = _encoded(self.clean(ran))
-            for name, content in self._code.items():
+            for name, content in list(self._code.items()):  # another thread may be adding to them
                 run.capture_code(name, content)
 
     def close(self) -> None:

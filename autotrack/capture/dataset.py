@@ -85,7 +85,7 @@ def _array(array: Any, target: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
     if array.ndim:
         facts.update(_summarised(len(array)))
-    if array.dtype.kind == "O":
+    if array.dtype.hasobject:  # what is in memory are addresses
         facts.update(_object_hash(array))
     else:
         facts.update(_hash_arrays([array]))
@@ -232,8 +232,8 @@ def _columns(columns: list[Any], shape: tuple[int, int]) -> dict[str, Any]:
     """Hash of the first columns together, and their summary where they are numeric."""
     numpy = sys.modules["numpy"]
     plain = [column for column in columns if column is not None]
-    arrays = [column for column in plain if column.dtype.kind != "O"]
-    digests = [_hash_arrays(arrays)] + [_object_hash(column) for column in plain if column.dtype.kind == "O"]
+    arrays = [column for column in plain if not column.dtype.hasobject]
+    digests = [_hash_arrays(arrays)] + [_object_hash(column) for column in plain if column.dtype.hasobject]
     facts: dict[str, Any] = {
         "hash": hashlib.sha256("".join(d.get("hash", "") for d in digests).encode()).hexdigest()[:32]
     }

@@ -73,7 +73,8 @@ def convert_later(writer: RunWriter, model: Model, to: str) -> None:
 
 def under_way(sha256: str) -> bool:
     """Whether a model that this process saved may still be turned into its safe form."""
-    at_work = _helper is not None and os.getpid() == _owner and _helper.poll() is None
+    helper = _helper  # another thread may be closing
+    at_work = helper is not None and os.getpid() == _owner and helper.poll() is None
     return sha256 in _given and (bool(_jobs) or at_work)
 
 

@@ -288,6 +288,17 @@ def test_foreign_and_lazy_types_are_named_only(tmp_path):
     assert describe_data(iter([1]))["type"] == "list_iterator"
 
 
+def test_a_hash_is_of_what_is_in_the_data_not_of_where_it_lies():
+    kinds = [numpy.dtype(object)]
+    if hasattr(numpy.dtypes, "StringDType"):  # NumPy 2
+        kinds.append(numpy.dtypes.StringDType())
+    for kind in kinds:
+        long, same, other = (numpy.array(["".join(["long text "] * 9 + [end])], dtype=kind) for end in "aab")
+        assert describe_data(long)["hash"] == describe_data(same)["hash"] != describe_data(other)["hash"]
+    fields = numpy.array([("a", 1.0)], dtype=[("thing", object), ("number", float)])
+    assert "hash" not in describe_data(fields)  # what its things are is not looked at
+
+
 def test_no_user_object_is_asked_for_anything():
     class Silent:
         def __repr__(self):
