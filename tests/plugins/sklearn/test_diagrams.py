@@ -135,6 +135,7 @@ def test_it_goes_with_its_run(tracked):
     pipeline().fit(X, y)
     record = wait_for_helper()
     assert len(list(tracked.rglob("estimator.html"))) == 1
+    autotrack.last_run()._writer._backend.close()  # as at exit: nothing of it waits for the disk
     call("rm", record.id, store=tracked)
     call("gc", "--keep", "0", store=tracked)
     assert not list(tracked.rglob("estimator.html"))
