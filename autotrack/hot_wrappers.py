@@ -1,7 +1,7 @@
 """Wrappers for calls that a training makes at every step, when caches hold other things.
 
-What counts then is how little they touch: they go to the handler straight, through a slot. Nothing that is pickled by
-value is wrapped with them.
+What counts then is how little they touch: they go to the handler straight, through a slot, and most of them not at all
+inside a training that another handler records. Nothing that is pickled by value is wrapped with them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from autotrack.context import in_training
 from autotrack.guard import attempt
 from autotrack.wrappers import UNTRACED, Untraced, integration_of, observe, shim, slots
 
@@ -42,7 +43,7 @@ def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
         except BaseException as error:
             observe(key, error, args, kwargs, 2)
             raise
-        if slot[0] is not None:
+        if slot[0] is not None and not in_training():
             attempt(key, integration, slot[0], value, args, kwargs)
         return value
 
@@ -57,7 +58,10 @@ def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) ->
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         value = original(*args, **kwargs)
         if slot[0] is not None:
-            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], value, args, kwargs)
+            if tracing():
+                aside(attempt)(key, integration, slot[0], value, args, kwargs)
+            elif not in_training():
+                attempt(key, integration, slot[0], value, args, kwargs)
         return value
 
     return wrapper  # type: ignore[return-value]
@@ -69,7 +73,10 @@ def wrap_callback(key: str, untraced: Untraced) -> FunctionType:
 
     def callback(*args: Any, **kwargs: Any) -> None:
         if slot[0] is not None:
-            (aside(attempt) if tracing() else attempt)(key, integration, slot[0], None, args, kwargs)
+            if tracing():
+                aside(attempt)(key, integration, slot[0], None, args, kwargs)
+            elif not in_training():
+                attempt(key, integration, slot[0], None, args, kwargs)
 
     return callback  # type: ignore[return-value]
 

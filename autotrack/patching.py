@@ -247,11 +247,11 @@ class PatchSet:
             before: Called with ``(args, kwargs)``.
             after: Called with ``(result, args, kwargs)``.
             raised: Called with ``(exception, args, kwargs)``; together with ``after`` only, for what is never pickled
-                by value.
+                by value. ``after`` is then not called inside a training that is being recorded.
             unless: Where it says True, the original is called straight.
             traced: Likewise; says whether a compiler traces through the wrapper, which then sees nothing else of it.
             untraced: For a call that a compiler meets and leaves alone; as for ``raised``.
-            hot: For a call that a training makes at every step; as for ``raised``.
+            hot: For a call that a training makes at every step, and is never pickled by value; ``after`` only.
 
         Raises:
             PatchError: As for ``around``.
@@ -283,7 +283,8 @@ class PatchSet:
     def callback(self, name: str, after: After, untraced: Untraced) -> FunctionType:
         """A function for a framework's own hooks: ``after`` gets ``(None, args, kwargs)`` of the framework's call.
 
-        As what is patched it is guarded, and inert when the integration is off.
+        As what is patched it is guarded, and inert when the integration is off, and inside a training that is being
+        recorded.
         """
         key = self._register(name, Handler(self.integration, None, after=after))
         return wrap_callback(key, untraced)

@@ -307,7 +307,8 @@ class Recording:
             (self._steps or self._step_metrics()).add(key, value, step, epoch, at)
 
     @guarded("metrics of steps")
-    def _put(self, key: str, value: float, step: int, epoch: int | None) -> None:
+    def put(self, key: str, value: float, step: int, epoch: int | None = None) -> None:
+        """As ``gather``, and each of the first 100,000 points is on record when this returns."""
         if key not in self._metrics_by_hand:
             (self._steps or self._step_metrics()).put(key, value, step, epoch)
 

@@ -266,10 +266,6 @@ class Run(Capturing):
         """
         self._gather(key, value, step, epoch, at)
 
-    def put(self, key: str, value: float, step: int, epoch: int | None = None) -> None:
-        """As ``gather``, and each of the first 100,000 points is on record when this returns."""
-        self._put(key, value, step, epoch)
-
     def gather_points(
         self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None = None
     ) -> None:

@@ -7,7 +7,6 @@ computed them for itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["Results"]
@@ -36,8 +35,9 @@ class Results:
         """Names of all metrics that were ever logged here."""
         return {self._name(key, item.meta, on_step) for key, item in self._items.items() for on_step in (True, False)}
 
-    def of_step(self) -> Iterator[tuple[str, Any, str]]:
+    def of_step(self) -> list[tuple[str, Any, str]]:
         """Metrics that were logged for a step since they were last asked for: name, tensor, and the hook that did."""
+        found = []
         seen = self._seen
         for key, item in self._items.items():
             meta = item.meta
@@ -48,7 +48,8 @@ class Results:
                 continue
             seen[key] = tensor
             if getattr(tensor, "numel", int)() == 1:
-                yield self._name(key, meta, True), tensor, meta.fx
+                found.append((self._name(key, meta, True), tensor, meta.fx))
+        return found
 
     def of_epoch(self) -> dict[str, float]:
         """Metrics of whole epochs that Lightning computed since they were last asked for."""

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 
+import autotrack
 from autotrack import guard
 from autotrack.patching import PatchSet
 
@@ -59,3 +60,21 @@ def test_an_integration_that_is_off_is_not_called(patches: PatchSet, watch, monk
     guard.reset(patches.integration)
     assert Model().step(1) == 2
     assert len(calls) == guard.FAILURE_LIMIT + 1
+
+
+def test_inside_a_training_only_what_is_hot_is_told(patches: PatchSet):
+    seen = []
+    patches.watch(Model, "step", after=lambda *given: seen.append("raised"), raised=lambda *given: None)
+    hook = patches.callback("hook", lambda *given: seen.append("hook"), (lambda: False, lambda function: function))
+    with autotrack.ignored_training("toy"):
+        Model().step(1)
+        hook()
+    assert seen == []
+    Model().step(1)
+    hook()
+    assert seen == ["raised", "hook"]
+    patches.undo()
+    patches.watch(Model, "step", after=lambda *given: seen.append("hot"), hot=True)
+    with autotrack.ignored_training("toy"):
+        Model().step(1)
+    assert seen == ["raised", "hook", "hot"]
