@@ -50,6 +50,12 @@ def wrap_watch_raised(original: Callable[..., Any], key: str) -> FunctionType:
     return wrapper  # type: ignore[return-value]
 
 
+def _attempt_outside(place: str, integration: str, handler: Callable[..., object], *given: Any) -> None:
+    """As ``attempt``, outside of trainings. What it asks a compiler must not see either."""
+    if not in_training():
+        attempt(place, integration, handler, *given)
+
+
 def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) -> FunctionType:
     """As ``wrap_watch`` with a handler after the call, where a compiler must look neither at it nor into it."""
     slot, integration, (tracing, aside) = slots[key], integration_of(key), untraced
@@ -59,7 +65,7 @@ def wrap_untraced(original: Callable[..., Any], key: str, untraced: Untraced) ->
         value = original(*args, **kwargs)
         if slot[0] is not None:
             if tracing():
-                aside(attempt)(key, integration, slot[0], value, args, kwargs)
+                aside(_attempt_outside)(key, integration, slot[0], value, args, kwargs)
             elif not in_training():
                 attempt(key, integration, slot[0], value, args, kwargs)
         return value
@@ -74,7 +80,7 @@ def wrap_callback(key: str, untraced: Untraced) -> FunctionType:
     def callback(*args: Any, **kwargs: Any) -> None:
         if slot[0] is not None:
             if tracing():
-                aside(attempt)(key, integration, slot[0], None, args, kwargs)
+                aside(_attempt_outside)(key, integration, slot[0], None, args, kwargs)
             elif not in_training():
                 attempt(key, integration, slot[0], None, args, kwargs)
 

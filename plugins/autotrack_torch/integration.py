@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import autotrack
-from autotrack import current_scope, in_training  # at every step: looked up in this module
+from autotrack import current_scope  # at every step: looked up in this module
 from autotrack_torch.boundaries import Boundaries, Local
 from autotrack_torch.names import users_modules
 from autotrack_torch.others import Torchmetrics, written_scalars
@@ -111,8 +111,7 @@ class Recorder(autotrack.Integration):
 
     def _backward(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = args[1] if len(args) > 1 else kwargs.get("grad_tensors")
-        # No loss, but a part of a larger backward (checkpointing, custom functions); or somebody else's training.
-        if given is not None or in_training():
+        if given is not None:  # no loss, but a part of a larger backward (checkpointing, custom functions)
             return
         here = self._local.here
         loss: Any = args[0] if args else kwargs.get("tensors")
@@ -139,9 +138,7 @@ class Recorder(autotrack.Integration):
                 here.scaled.append((weakref.ref(product), taken))
 
     def _stepped(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        scope = current_scope()
-        if scope is None or not in_training():  # of somebody else
-            self._boundaries.step(self._local.here, args[0], scope)
+        self._boundaries.step(self._local.here, args[0], current_scope())
 
     def _made_optimizer(self, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._boundaries.made(args[0])
