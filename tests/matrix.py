@@ -1,4 +1,4 @@
-"""The quick tests on other Pythons and on the oldest scikit-learn: what needs no torch.
+"""The quick tests on other Pythons and on the oldest scikit-learn, with slow ones that differ: what needs no torch.
 
     python tests/matrix.py              # every row
     python tests/matrix.py 3.12 3.13    # these Pythons
@@ -117,7 +117,7 @@ def run(row: Row) -> bool | None:
         "import platform, sklearn, numpy; print(platform.python_version(), sklearn.__version__, numpy.__version__)"
     )
     said = subprocess.run([python, "-c", versions], capture_output=True, text=True, timeout=120, check=True).stdout
-    command = [python, "-m", "pytest", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
+    command = [python, "-m", "pytest", "-q", "-n", "2", "-m", "not slow or every_python", "-p", "no:cacheprovider"]
     log = row.folder / "log"
     started = time.monotonic()
     # the environment's own programs come first, as when it is activated

@@ -57,6 +57,8 @@ def call(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.every_python
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--x", "-m", "1"], ["leave"], ["fail"]], ids=["plain", "leave", "fail"])
 def test_a_script_runs_as_without_us(folder, arguments):
     target = [str(Path("code", "train.py")), *arguments]

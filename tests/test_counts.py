@@ -95,6 +95,7 @@ def test_a_scalar_is_one_write(traced: Callable[..., list[list[str]]]):
     assert sum(calls.values()) <= 10, calls  # a signal, the switch of a thread
 
 
+@pytest.mark.slow
 def test_system_calls_of_a_fit(traced: Callable[..., list[list[str]]]):
     """On the training thread: a folder, a journal and a line for each thing recorded; nothing is synced or sent."""
     fits, saved, _ = traced(

@@ -23,6 +23,7 @@ def named(page: Path) -> str:
 # ---- code ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_CODE, ids=named)
 def test_the_code_of_a_page_runs_and_says_what_the_page_says(page: Path, tmp_path: Path):
     variables = {key: value for key, value in os.environ.items() if not key.startswith("AUTOTRACK_")}

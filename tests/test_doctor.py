@@ -16,6 +16,8 @@ import pytest
 import autotrack
 from autotrack.cli import doctor
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # processes that import every framework
+
 LEVELS = {"ok", "note", "problem"}
 
 

@@ -10,6 +10,8 @@ import pytest
 import autotrack
 from autotrack import model_lookup
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # processes whose helper is waited for
+
 TRAIN = """
 import autotrack
 autotrack.enable(models="always")

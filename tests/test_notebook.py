@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import autotrack
 from tests.kernels import WAIT, Kernel
+
+pytestmark = pytest.mark.slow  # kernels of notebooks
 
 DATA = """\
 from sklearn.datasets import load_iris

@@ -11,6 +11,8 @@ import pytest
 
 import autotrack
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # processes that import every framework
+
 INTEGRATION = """
     import autotrack
 

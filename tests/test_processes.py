@@ -9,6 +9,8 @@ import pytest
 
 import autotrack
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # pools of processes
+
 POOL = """
     import multiprocessing, sys
     {line}

@@ -309,6 +309,8 @@ def expected():
     return LogisticRegression(max_iter=300).fit(X, y).coef_.tolist()
 
 
+@pytest.mark.every_python
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_training_ends_normally_with_one_warning(script, tmp_path, expected, fault):
     done = script(TRAIN + FAULTS[fault], str(tmp_path / "store"))

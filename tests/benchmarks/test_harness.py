@@ -64,6 +64,7 @@ def test_a_run_of_two_benchmarks(tmp_path: Path):
     assert done.stdout.strip() in results.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.name for path in BENCHMARKS.glob("bench_*.py")))
 def test_each_says_what_it_compares(name: str):
     """And loads, without doing anything, where not even its libraries are asked for."""

@@ -254,6 +254,7 @@ SHAPES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_time_is_linear(shape: str):
     """Regular expressions that go astray would hold the interpreter, and with it the training."""

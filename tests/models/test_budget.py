@@ -115,6 +115,7 @@ TRAIN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "variable", "file", "saved"),
     [
@@ -179,6 +180,7 @@ def test_a_session_saves_up_to_its_cap_also_when_enabled_anew(tracked, monkeypat
     assert sum(saved(tracked)) <= 2
 
 
+@pytest.mark.slow
 def test_the_first_model_of_a_process_knows_what_the_store_holds(script, tmp_path):
     code = """
         import autotrack, numpy

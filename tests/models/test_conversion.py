@@ -12,7 +12,11 @@ import pytest
 
 import autotrack
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
+    pytest.mark.slow,  # processes whose helper is waited for
+    pytest.mark.every_python,
+]
 
 HEAD = """
 import os, signal, sys, time

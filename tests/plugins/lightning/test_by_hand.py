@@ -190,6 +190,7 @@ def test_only_the_package_of_the_older_name_is_installed(script):
 # ---- which class is meant ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["lightning.pytorch", "pytorch_lightning"])
 def test_the_class_suits_the_package_that_was_imported(first: str, script):
     script(

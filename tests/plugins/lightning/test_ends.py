@@ -126,6 +126,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_kill_9_keeps_every_step_that_returned(package: str, script, tmp_path: Path):
     done = script(KILLED, package, check=False, env={"PYTHONPATH": str(ROOT)})

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 import autotrack
+
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # pools of processes
 
 CODE = """
     import multiprocessing, os, sys

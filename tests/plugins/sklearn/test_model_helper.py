@@ -16,6 +16,8 @@ from sklearn.preprocessing import FunctionTransformer
 import autotrack
 from tests.plugins.sklearn.kept import Bomb, X, plant, wait_until, y
 
+pytestmark = [pytest.mark.slow, pytest.mark.every_python]  # processes whose helper is waited for
+
 
 def alive(pid: int) -> bool:
     try:

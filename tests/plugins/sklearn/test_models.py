@@ -113,6 +113,7 @@ def every_file():
     return files, refused
 
 
+@pytest.mark.slow
 def test_every_estimator_is_kept_or_says_why_not(every_file):
     files, refused = every_file
     assert set(refused) == CANNOT_BE_KEPT

@@ -203,6 +203,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "after", "code", "status"),
     [

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a compiler at work
+
 SCRIPT = """
 import json, sys
 record = sys.argv[1] == "recorded"

@@ -265,6 +265,7 @@ def test_scalars_of_tensorboard(tracked, tmp_path):
     assert [(point.step, point.value) for point in run.history("norm")] == [(3, 2.5)]
 
 
+@pytest.mark.slow
 def test_two_processes_of_distributed_training_make_one_run(script, tmp_path):
     script(
         """
