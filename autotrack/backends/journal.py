@@ -155,8 +155,9 @@ class JournalWriter:
             fd = self._new_file()
         self._fd = fd
         _open[id(self)] = self
-        if len(_open) > OPEN_FILES:
-            list(_open.values())[0].release(wait=False)  # noqa: RUF015  other threads change it while one iterates
+        if len(_open) > OPEN_FILES:  # by more than one where some could not be closed, as others were writing to them
+            for oldest in list(_open.values())[: len(_open) - OPEN_FILES]:
+                oldest.release(wait=False)
         return fd
 
     def _new_file(self) -> int:

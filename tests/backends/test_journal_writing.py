@@ -144,15 +144,20 @@ def open_below(folder):
 
 
 def test_more_journals_than_may_be_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "OPEN_FILES", 5)
     writers = []
     for number in range(40):
         (tmp_path / str(number)).mkdir()
         writers.append(JournalWriter(tmp_path / str(number), RUN))
-    for step in range(3):
+    for writer in writers[:20]:
+        writer.append(encode(Metrics(0, "", {"loss": 1.0}, 0)))
+    monkeypatch.setattr(journal, "OPEN_FILES", 5)  # as if those had been busy when they should have been closed
+    for writer in writers[20:]:
+        writer.append(encode(Metrics(0, "", {"loss": 1.0}, 0)))
+        assert len(open_below(tmp_path)) <= 5
+    for step in (1, 2):
         for writer in writers:
             writer.append(encode(Metrics(0, "", {"loss": 1.0}, step)))
-            assert len(open_below(tmp_path)) <= 6
+            assert len(open_below(tmp_path)) <= 5
     for number, writer in enumerate(writers):
         writer.seal()
         writer.release()
