@@ -79,6 +79,7 @@ def test_a_training_opens_no_socket_and_says_where_its_runs_are(left, tmp_path: 
     assert (run.status, len(run.history("loss"))) == ("finished", 100)
 
 
+@pytest.mark.slow
 def test_the_forwarder_is_on_its_own_and_goes_on_when_the_training_is_gone(left, tmp_path: Path):
     pid, _ = left
     log = tmp_path / ".autotrack" / "log"

@@ -9,6 +9,7 @@ import autotrack
 from autotrack.api import session_in_use
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["given", "found"])
 def test_the_working_folder_is_gone(store, script, tmp_path):
     done = script(

@@ -163,6 +163,7 @@ def test_the_store_in_memory_registers_too(tracked):
     assert autotrack.load_model("models:/slopes@champion").slope == 5.0
 
 
+@pytest.mark.slow
 def test_a_version_tells_the_commit_and_the_data_at_once_and_for_good(script, tmp_path):
     """Registered in the very script that trains, while its code may still be being captured; then the run goes."""
     pytest.importorskip("sklearn")

@@ -220,6 +220,7 @@ def series_of(store: Path):
     return series
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("then", "status", "children"),
     [

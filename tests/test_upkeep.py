@@ -48,6 +48,7 @@ def store(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / ".autotrack"))
 
 
+@pytest.mark.slow
 def test_du(store: Path):
     found = upkeep.usage(store=store)
     inodes = {path.stat().st_ino: path.stat().st_size for path in store.rglob("*") if path.is_file()}

@@ -60,6 +60,7 @@ SPOILED: dict[str, tuple[Callable[[Path, Path], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILED)
 def test_verify_names_what_is_damaged(store: Path, name: str):
     run, other = autotrack.runs(store=store)

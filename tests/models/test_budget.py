@@ -62,6 +62,7 @@ MODELS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MODELS)
 def test_the_predicted_cost_is_near_the_measured_one(what: str, tmp_path):
     """Pickling, hashing and writing; the least of some repeats, since other processes work here too."""

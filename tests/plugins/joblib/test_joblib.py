@@ -31,6 +31,7 @@ def test_everything_is_put_back(tracked):
     assert all(vars(owner)[name] is raw for (owner, name), raw in zip(PATCHED, before, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing", "sequential"])
 def test_a_parallel_search_is_one_run(tracked, backend):
     voting = VotingClassifier([("a", LogisticRegression(max_iter=300)), ("b", LogisticRegression(max_iter=200))])

@@ -168,6 +168,7 @@ def test_the_logger_pickles(pl: ModuleType, tracked: Path):
 # ---- which package is there ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_only_the_package_of_the_older_name_is_installed(script):
     done = script(
         """

@@ -187,6 +187,7 @@ def test_a_search_of_another_kind_that_asks_several_times(tracked):
     assert [child.params.get("criterion") for child in children] == [None, None, "entropy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky", "multiprocessing"])
 def test_the_same_children_on_every_backend(tracked, backend):
     with joblib.parallel_config(backend, n_jobs=2):
