@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import Any
 
@@ -119,13 +120,9 @@ class FitRecord:
 
     def _look_at_rates(self) -> None:
         """Learning rates, of which most steps find the very objects that were there before."""
-        known = iter(self._given_rates)
-        for groups in self._groups:
-            for group in groups:
-                if group.get("lr") is not next(known, self):
-                    self._given_rates = [group.get("lr") for groups in self._groups for group in groups]
-                    self._next_rates = describe.rates(self._trainer)
-                    return
+        given = [group.get("lr") for groups in self._groups for group in groups]
+        if len(given) != len(self._given_rates) or not all(map(operator.is_, given, self._given_rates)):
+            self._given_rates, self._next_rates = given, describe.rates(self._trainer)
 
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already, and all that was noted."""
