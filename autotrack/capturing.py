@@ -12,15 +12,15 @@ from autotrack.backends.base import safe_path
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.errors import ModelError
 from autotrack.guard import guarded
-from autotrack.recording import Recording
 from autotrack.records import Facts, Params, Record
+from autotrack.storing import Storing
 
 __all__ = ["Capturing"]
 
 _COPIED_PER_SECOND = 500e6  # bytes, with their checksum
 
 
-class Capturing(Recording):
+class Capturing(Storing):
     """What was seen of a training, and its model. What a person logged under the same name stands. See ``run.Run``."""
 
     @guarded("capture")

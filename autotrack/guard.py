@@ -24,6 +24,7 @@ from autotrack import context
 __all__ = [
     "FAILURE_LIMIT",
     "attempt",
+    "can_be_ours",
     "failures",
     "foreign",
     "guarded",
@@ -128,13 +129,13 @@ class protect:
     ) -> bool:
         if error is None:
             return False
-        if _can_be_ours(error):
+        if can_be_ours(error):
             swallow(self.place, error, self.integration)
             return True
         return False
 
 
-def _can_be_ours(error: BaseException) -> bool:
+def can_be_ours(error: BaseException) -> bool:
     """Anything but Ctrl-C and the like. A panic of a library in Rust is no ``Exception``, yet no wish to stop."""
     return isinstance(error, (Exception, GeneratorExit)) or type(error).__module__ == "pyo3_runtime"
 
@@ -146,7 +147,7 @@ def attempt(place: str, integration: str, function: Callable[[*Ts], object], *ar
     try:
         function(*args)
     except BaseException as error:
-        if not _can_be_ours(error):
+        if not can_be_ours(error):
             raise
         swallow(place, error, integration)
 
@@ -160,7 +161,7 @@ def guarded(place: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
             try:
                 return function(*args, **kwargs)
             except BaseException as error:
-                if not _can_be_ours(error):
+                if not can_be_ours(error):
                     raise
                 swallow(place, error)
                 return None

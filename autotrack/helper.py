@@ -76,7 +76,7 @@ def _keep_pages(folder: Path, journal: JournalWriter, model: Model, pages: Mappi
 
 
 def _append(journal: JournalWriter, *records: Record) -> None:
-    journal.append(encode_all(records), len(records))
+    journal.append(encode_all(records))
     journal.seal()
     journal.sync()
     journal.release()

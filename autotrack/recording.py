@@ -5,30 +5,24 @@ One odd value among others never costs the others: it is left out, with a note i
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
 import traceback
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autotrack import models, values
-from autotrack.backends.base import RunWriter, StoredFile, safe_path
+from autotrack import steps, values
+from autotrack.backends.base import RunWriter
 from autotrack.backends.housekeeping import housekeeper
 from autotrack.backends.null import NullRun
-from autotrack.guard import foreign, guarded
+from autotrack.guard import can_be_ours, foreign, guarded, swallow
 from autotrack.records import (
-    Artifact,
     End,
     Failure,
     Metrics,
-    Model,
     Note,
     Params,
     Points,
@@ -39,13 +33,12 @@ from autotrack.records import (
     Tags,
     number_to_json,
 )
-from autotrack.steps import StepMetrics
 from autotrack.summaries import Summaries
 
 __all__ = ["Recording", "flush"]
 
 _SUMMARIZED = (Params, Metrics, Points, Tags)
-_MAX_STEP = 2**63  # other languages read these files
+_MIN_STEP, _MAX_STEP = -(2**63), 2**63 - 1  # other languages read these files
 _logger = logging.getLogger("autotrack")
 _runs: weakref.WeakSet[Recording] = weakref.WeakSet()
 _reopened: set[Recording] = set()
@@ -60,7 +53,6 @@ class Recording:
         name: str,
         experiment: str,
         child: str = "",
-        allowance: models.Allowance | None = None,
         clean: Callable[[str], str] = str,
     ) -> None:
         self.id = f"{writer.run_id}.{child}" if child else writer.run_id
@@ -71,7 +63,6 @@ class Recording:
         self._writer = writer
         self._child = child
         self._top = self  # the run whose files these are
-        self._allowance = allowance or models.Allowance()
         self._clean = clean  # takes secrets out of text that nobody wrote into the record by hand
         self._started = time.monotonic()
         self._pid = os.getpid()
@@ -85,10 +76,9 @@ class Recording:
         self._begun = 0  # children
         self._metrics = Summaries()
         self._tags: dict[str, str] = {}
-        self._saved: Counter[str] = Counter()  # models by name
-        self._interim: dict[str, StoredFile] = {}  # models whose training goes on, by name
         self._told: set[str] = set()
-        self._steps: StepMetrics | None = None
+        self._steps: steps.StepMetrics | None = None
+        self._puts_left = steps.ALL
         self._before_end: list[Callable[[BaseException | None], None]] = []
         _runs.add(self)
 
@@ -133,9 +123,14 @@ class Recording:
             self._odd(f"metric {key!r}", f"metric {key!r} was not recorded: {type(value).__name__} ({kind})")
         return number
 
+    def _metric(self, key: Any, value: Any) -> tuple[str, float | None]:
+        """A metric's name and value, None where one of the two is none, with a note."""
+        name = self._text(key, "metric with a name")
+        return ("", None) if name is None else (name, self._number(name, value))
+
     def _step(self, step: Any, what: str) -> int | None:
         number, _ = foreign(values.as_whole, step)
-        if number is None or not -_MAX_STEP <= number < _MAX_STEP:
+        if number is None or not _MIN_STEP <= number <= _MAX_STEP:
             text = f"a {type(step).__name__} was given as {what} that is no whole number of 64 bits; it was left out"
             self._odd(what, text)
             return None
@@ -155,42 +150,48 @@ class Recording:
             self.note(text, "warning")
             _logger.warning("%s: %s", self.name, text)
 
-    @guarded("log_metrics")
     def _log_metrics(
         self, metrics: Mapping[str, Any], step: int | None, epoch: int | None, by_hand: bool = True
     ) -> None:
-        now = self._writer.elapsed()
-        if step is not None and (type(step) is not int or not -_MAX_STEP <= step < _MAX_STEP):
-            step = self._step(step, "step")
-        if epoch is not None and (type(epoch) is not int or not -_MAX_STEP <= epoch < _MAX_STEP):
-            epoch = self._step(epoch, "epoch")
-        lines: dict[int, dict[str, float | str]] = {}
+        try:  # the lines of ``guarded``: this is called at every step
+            now = self._writer.elapsed()
+            if step is not None and (type(step) is not int or not _MIN_STEP <= step <= _MAX_STEP):
+                step = self._step(step, "step")
+            if epoch is not None and (type(epoch) is not int or not _MIN_STEP <= epoch <= _MAX_STEP):
+                epoch = self._step(epoch, "epoch")
+            if step is None and len(metrics) > 1:
+                self._log_at_next_steps(metrics, epoch, by_hand)
+                return
+            numbers: dict[str, float | str] = {}
+            with self._lock:
+                for key, value in metrics.items():
+                    if type(key) is not str or type(value) is not float:
+                        key, value = self._metric(key, value)
+                        if value is None:
+                            continue
+                    at = self._metrics.add(key, value, step)
+                    numbers[key] = value if value - value == 0.0 else number_to_json(value)
+                if by_hand:
+                    self._metrics_by_hand.update(numbers)
+            if numbers:
+                self._writer.write((Metrics(now, self._child, numbers, at, epoch),))
+                if self.status != "running" and self.ended:
+                    self._reopen()
+        except BaseException as error:
+            if not can_be_ours(error):
+                raise
+            swallow("log_metrics", error)
+
+    def _log_at_next_steps(self, metrics: Mapping[str, Any], epoch: int | None, by_hand: bool) -> None:
+        """Metrics without a step: those whose next one is the same go together."""
+        together: dict[int, dict[str, Any]] = {}
         with self._lock:
             for key, value in metrics.items():
-                if type(key) is not str:
-                    name = self._text(key, "metric with a name")
-                    if name is None:
-                        continue
-                    key = name
-                if type(value) is not float:
-                    value = self._number(key, value)
-                    if value is None:
-                        continue
-                at = self._metrics.add(key, value, step)
-                fields = lines.get(at)
-                if fields is None:
-                    fields = lines[at] = {}
-                fields[key] = value if value - value == 0.0 else number_to_json(value)
-                if by_hand:
-                    self._metrics_by_hand.add(key)
-        if len(lines) == 1:
-            at, fields = lines.popitem()
-            record = Metrics(now, self._child, fields, at, epoch)
-            self._writer.write((record,))
-            if self.status != "running" and self.ended:
-                self._reopen()
-        elif lines:
-            self._write([Metrics(now, self._child, fields, at, epoch) for at, fields in lines.items()])
+                name = self._text(key, "metric with a name")
+                if name is not None:
+                    together.setdefault(self._metrics.next_step(name), {})[name] = value
+            for step, some in together.items():
+                self._log_metrics(some, step, epoch, by_hand)
 
     @guarded("log_points")
     def _log_points(self, key: str, points: Sequence[float], first_step: int) -> None:
@@ -204,17 +205,6 @@ class Recording:
         if numbers:
             line = Points(t=self._writer.elapsed(), key=name, s=steps, v=[number_to_json(number) for number in numbers])
             self._write([line])
-
-    def _param(self, key: str, value: Any, files: bool) -> Any:
-        """A parameter in JSON types; a text that is too long is kept whole in a file, where there may be files."""
-        result = values.to_json(value)
-        if type(value) is str and type(result) is dict and "$cut" in result:
-            name = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "_" for char in key)[:80]
-            path = self._folder("params") / f"{name}-{os.urandom(3).hex()}.txt"
-            data = value.encode("utf-8", "backslashreplace")
-            stored = self._writer.put_file(path, data) if files else None
-            return values.cut(value, "" if stored is None else stored.path)
-        return result
 
     @guarded("set_tags")
     def _write_tags(self, tags: Mapping[str, Any]) -> None:
@@ -230,74 +220,10 @@ class Recording:
                 self._tags[key] = text
         self._write([Tags(t=self._writer.elapsed(), g=fields)])
 
-    def _folder(self, name: str) -> PurePosixPath:
-        """Where files of this run lie, below the run that has a folder."""
-        return PurePosixPath("children", self._child, name) if self._child else PurePosixPath(name)
-
-    def _store(self, name: PurePosixPath, source: bytes | Path) -> None:
-        stored = self._writer.put_file(safe_path(self._folder("artifacts") / name), source)
-        if stored is None:
-            self.note(f"artifact {str(name)!r} was not stored: the store cannot take it", "warning")
-        else:
-            self._write([Artifact(self._writer.elapsed(), path=stored.path, size=stored.size, sha256=stored.sha256)])
-
-    def _write_model(
-        self, saved: models.Saved, name: str, signature: Mapping[str, Any], sample: Any = None, interim: bool = False
-    ) -> None:
-        folder = self._folder("models") / name
-        self._saved[name] += 1  # a file of its own: the earlier one may just be being turned into its safe form
-        stem = name if self._saved[name] == 1 else f"{name}-{self._saved[name]}"
-        stored = self._writer.put_file(folder / f"{stem}{saved.suffix}", saved.data)
-        if stored is None:
-            self.note(f"model {name!r} was not saved: the store cannot take it", "warning")
-            return
-        record = Model(
-            t=self._writer.elapsed(),
-            name=name,
-            format=saved.format,
-            path=stored.path,
-            size=stored.size,
-            sha256=stored.sha256,
-            cls=saved.cls,
-            requires=saved.requires,
-            becomes=saved.convert_to,
-            stays=saved.stays,
-            signature={**saved.signature, **signature},
-            types=saved.types,
-        )
-        dropped = self._writer.dropped
-        self._write([record])
-        if self._writer.dropped == dropped:
-            self._replace_model(name, stored if interim else None)
-        if self._allowance.spend(stored.size):
-            housekeeper.submit(self._allowance.measure_store)
-        beside = {"requirements.txt": models.requirements(saved)}
-        if sample is not None:
-            from autotrack.capture.dataset import first_rows  # noqa: PLC0415  seldom asked for
-
-            beside["input_example.json"] = json.dumps(first_rows(sample)).encode()
-        housekeeper.submit(partial(self._store_beside, folder, beside))
-        if saved.convert_to:
-            models.convert_later(self._writer, record, saved.convert_to)
-
-    def _replace_model(self, name: str, interim: StoredFile | None) -> None:
-        """A model was saved: the file of one that was kept while its training went on goes."""
-        old = self._interim.pop(name, None)
-        folder = getattr(self._writer, "folder", None)  # of a store that has none nothing outlives the process
-        if old is not None and isinstance(folder, Path):
-            (folder / old.path).unlink(missing_ok=True)
-            self._allowance.spent -= old.size
-        if interim is not None:
-            self._interim[name] = interim
-
-    @guarded("the files beside a model")
-    def _store_beside(self, folder: PurePosixPath, files: Mapping[str, bytes]) -> None:
-        for name, content in files.items():
-            self._writer.put_file(folder / name, content)
-
-    def _step_metrics(self) -> StepMetrics:
+    def _step_metrics(self) -> steps.StepMetrics:
         if self._steps is None:
-            self._steps = StepMetrics(self._writer.write, self._writer.elapsed, self._metrics, self._child, self._lock)
+            writer = self._writer
+            self._steps = steps.StepMetrics(writer.write, writer.elapsed, self._metrics, self._child, self._lock)
             housekeeper.add(self._steps, guarded("metrics of steps")(self._steps.flush))
         return self._steps
 
@@ -306,11 +232,25 @@ class Recording:
         if key not in self._metrics_by_hand:
             (self._steps or self._step_metrics()).add(key, value, step, epoch, at)
 
+    def put(self, metrics: dict[str, float], step: int, epoch: int | None = None) -> None:
+        """Record one point of each metric, as ``gather``; the first 100,000 of one are on record when this returns."""
+        self._puts_left -= 1
+        if self._puts_left < 0 or self._steps is not None or not self._metrics_by_hand.isdisjoint(metrics):
+            metrics = self._few(metrics, step, epoch) or {}
+        if metrics:
+            self._log_metrics(metrics, step, epoch, by_hand=False)
+
     @guarded("metrics of steps")
-    def put(self, key: str, value: float, step: int, epoch: int | None = None) -> None:
-        """As ``gather``, and each of the first 100,000 points is on record when this returns."""
-        if key not in self._metrics_by_hand:
-            (self._steps or self._step_metrics()).put(key, value, step, epoch)
+    def _few(self, metrics: dict[str, float], step: int, epoch: int | None) -> dict[str, float]:
+        """Those of the metrics that have few points; the others are gathered, and what waited of these is written."""
+        few = {}
+        self._flush()
+        for key, value in metrics.items():
+            if self._metrics.count(key) >= steps.ALL:
+                self._gather(key, value, step, epoch, None)
+            elif key not in self._metrics_by_hand:
+                few[key] = value
+        return few
 
     @guarded("metrics of steps")
     def _gather_points(

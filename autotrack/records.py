@@ -60,8 +60,11 @@ FORMAT_VERSION = 1
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class Record(msgspec.Struct, tag_field="k", omit_defaults=True):
-    """Base of all records. Field names are short where a line is written per step."""
+class Record(msgspec.Struct, tag_field="k", omit_defaults=True, gc=False):
+    """Base of all records. Field names are short where a line is written per step.
+
+    What they hold are JSON types, so that the garbage collector need not look at them.
+    """
 
     t: int = 0
     c: str = ""
@@ -291,7 +294,7 @@ def encode(record: Record) -> bytes:
 def encode_all(records: Sequence[Record]) -> bytes:
     """One line for each, in half of ``encode``'s time."""
     try:
-        return _encoder.encode_lines(records)
+        return _encoder.encode_lines(list(records))  # of anything but a list msgspec 0.22 leaks a copy
     except UnicodeEncodeError:
         return b"".join([encode(record) for record in records])
 

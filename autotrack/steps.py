@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from math import isfinite
 
 from autotrack.records import Metrics, Points, Record, number_to_json
 from autotrack.summaries import Summaries
@@ -52,7 +51,7 @@ class StepMetrics:
     """Gathers points, one line per metric and at most ``PERIOD``.
 
     A point that comes ``PERIOD`` or more after the last line is written at once, so what is in memory is
-    never more than the points of ``PERIOD``. ``add`` and ``put`` are cheap: they run at every step of a training.
+    never more than the points of ``PERIOD``. ``add`` is cheap: it runs at every step of a training.
     """
 
     def __init__(
@@ -93,20 +92,6 @@ class StepMetrics:
             if now - self._written >= PERIOD:
                 self.flush()
 
-    def put(self, key: str, value: float, step: int, epoch: int | None = None) -> None:
-        """As ``add``, and on record when it returns, but for points of an interval."""
-        with self._lock:
-            series = self._series.get(key) or self._begin(key)
-            if series.seen >= ALL:
-                self.add(key, value, step, epoch)
-                return
-            if series.values:
-                self.flush()
-            series.seen += 1
-            self._summaries.add(key, value, step)
-            number = value if isfinite(value) else number_to_json(value)
-            self._write([Metrics(self._elapsed(), self._child, {key: number}, step, epoch)])
-
     def extend(
         self, key: str, values: Sequence[float], steps: Sequence[int], times: Sequence[int], epoch: int | None
     ) -> None:
@@ -128,6 +113,7 @@ class StepMetrics:
 
     def _begin(self, key: str) -> _Series:
         series = self._series[key] = _Series(key)
+        series.seen = self._summaries.count(key)
         return series
 
     def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> None:
@@ -162,6 +148,7 @@ class StepMetrics:
             for series in self._series.values():
                 if series.values:
                     records.append(self._points(series))
+                series.seen = self._summaries.count(series.key)
                 if final and series.n:
                     value, step, now, epoch = series.last
                     many = series.n > 1

@@ -32,6 +32,16 @@ class Summaries:
         self._of[key] = count + 1, value, low, high, at
         return at
 
+    def count(self, key: str) -> int:
+        """How many values there were."""
+        seen = self._of.get(key)
+        return 0 if seen is None else seen[0]
+
+    def next_step(self, key: str) -> int:
+        """The step that ``add`` takes where none is given."""
+        seen = self._of.get(key)
+        return 0 if seen is None else seen[4] + 1
+
     def extend(self, key: str, values: Sequence[float], steps: Sequence[int]) -> bool:
         """One value or more; whether all of them are finite."""
         if not math.isfinite(sum(values)):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -223,3 +224,16 @@ def test_the_example_of_the_document_is_a_whole_journal():
     assert (damage, unknown) == ([], 0)
     assert {type(entry.record).__name__ for entry in entries} >= {"Begin", "Params", "Metrics", "End"}
     assert b'"k":"seal"' in example.splitlines()[-1]
+
+
+def test_lines_of_any_sequence_leave_nothing_behind():
+    record = Note(text="a")
+    encode_all((record,))
+    tracemalloc.start()
+    try:
+        for _ in range(1_000):
+            encode_all((record, record))
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 16_000

@@ -56,11 +56,11 @@ def test_what_is_put_is_on_record_at_once(clocked, monkeypatch):
     values = [0.0, 1.0, *(math.nan if step == 5 else float(step % 7) for step in range(2, 20))]
     for step in range(2, 20):
         clocked.now += 1_000
-        clocked.run.put("loss", values[step], step, epoch=step // 10)
+        clocked.run.put({"loss": values[step]}, step, epoch=step // 10)
         assert [point.step for point in clocked.points("loss")] == list(range(step + 1))
     for step in range(20, 200):
         clocked.now += 1_000
-        clocked.run.put("loss", 3.5, step)
+        clocked.run.put({"loss": 3.5}, step)
     clocked.run.end()
     points = clocked.points("loss")
     assert repr([point.value for point in points[:20]]) == repr(values)

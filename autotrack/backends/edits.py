@@ -38,7 +38,7 @@ def append_edit(folder: Path, run: str, records: Sequence[Record], after: float,
     late = int((after - journal.start) * 1e6) + 1000  # a millisecond: a double has no finer ones a century ahead
     for record in records:
         record.t = min(max(journal.elapsed(), late), FARTHEST)
-    journal.append(b"".join([encode(record) for record in records]), len(records))
+    journal.append(b"".join([encode(record) for record in records]))
     journal.seal()
     journal.sync()
     journal.release()

@@ -74,7 +74,7 @@ class FileRunWriter:
         journal = self._journal
         clean = not journal.dirty
         try:
-            journal.append(data, len(records))
+            journal.append(data)
         except OSError as error:
             self.dropped += len(records)
             self._backend.failed(error, len(records), self.run_id)

@@ -27,9 +27,10 @@ class Evaluation:
 
     def step(self, dataloader: int) -> None:
         """A batch was evaluated; what was logged for it alone."""
-        for name, tensor, _ in self._results.of_step():
+        found = self._results.of_step()
+        if found:
             step = self._loop._seen_batches_per_dataloader[dataloader]
-            self._points.take(name, tensor, step, self._trainer.current_epoch)
+            self._points.take([(name, tensor) for name, tensor, _ in found], step, self._trainer.current_epoch)
         self._points.emit()
 
     def end(self) -> None:

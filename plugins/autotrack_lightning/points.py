@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import autotrack
@@ -19,13 +20,17 @@ class Points:
         self._readings = autotrack.Readings()
         self._noted: deque[tuple[str, float | autotrack.Reading, int, int, int]] = deque()
 
-    def take(self, key: str, tensor: Any, step: int, epoch: int) -> None:
-        """One point of a metric; ``tensor`` has one element."""
-        taken = self._readings.take(tensor)
-        if isinstance(taken, float) and not self._noted:
-            self._run.put(key, taken, step, epoch)
-        elif taken is not None:
-            self._noted.append((key, taken, step, epoch, time.monotonic_ns()))
+    def take(self, values: Iterable[tuple[str, Any]], step: int, epoch: int) -> None:
+        """One point of each metric; values are numbers, or tensors of one element."""
+        noted, ready = self._noted, {}
+        for key, value in values:
+            taken = value if type(value) is float else self._readings.take(value)
+            if type(taken) is float and not noted:
+                ready[key] = taken
+            elif taken is not None:
+                noted.append((key, taken, step, epoch, time.monotonic_ns()))
+        if ready:
+            self._run.put(ready, step, epoch)
 
     def emit(self) -> None:
         """Record the points whose values have come since they were taken."""

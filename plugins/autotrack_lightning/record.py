@@ -95,17 +95,18 @@ class FitRecord:
             and trainer.fit_loop._should_accumulate()
         )
         self._step = self._loop._batches_that_stepped
+        found: list[tuple[str, Any]] = []
         for name, tensor, hook in self._results.of_step():
             if hook == _LATE and not after_module:
                 if late:
-                    self._points.take(name, tensor, before, self._epoch)
+                    self._points.take([(name, tensor)], before, self._epoch)
             elif not self._accumulating:
-                self._points.take(name, tensor, self._step, self._epoch)
+                found.append((name, tensor))
         if self._next_rates is not self._rates:
-            for name, rate in self._next_rates:
-                if (name, rate) not in self._rates:
-                    self.run.put(name, rate, self._step, self._epoch)
+            found += [rate for rate in self._next_rates if rate not in self._rates]
             self._rates = self._next_rates
+        if found:
+            self._points.take(found, self._step, self._epoch)
         self._look_at_rates()
         now = time.monotonic_ns()
         if now - self._written > _PERIOD:
@@ -129,8 +130,7 @@ class FitRecord:
         if self._accumulating:
             self._points.emit()
             return
-        for name, tensor, _ in self._results.of_step():
-            self._points.take(name, tensor, self._step, self._epoch)
+        self._points.take([(name, tensor) for name, tensor, _ in self._results.of_step()], self._step, self._epoch)
         self._points.emit()
 
     def end_epoch(self) -> None:
