@@ -235,7 +235,8 @@ class Recording:
     def put(self, metrics: dict[str, float], step: int, epoch: int | None = None) -> None:
         """Record one point of each metric, as ``gather``; the first 100,000 of one are on record when this returns."""
         self._puts_left -= 1
-        if self._puts_left < 0 or self._steps is not None or not self._metrics_by_hand.isdisjoint(metrics):
+        by_hand = self._metrics_by_hand
+        if self._puts_left < 0 or self._steps is not None or (by_hand and not by_hand.isdisjoint(metrics)):
             metrics = self._few(metrics, step, epoch) or {}
         if metrics:
             self._log_metrics(metrics, step, epoch, by_hand=False)

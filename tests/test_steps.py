@@ -71,6 +71,23 @@ def test_what_is_put_is_on_record_at_once(clocked, monkeypatch):
     assert summary == [200, 3.5, 0.0, 6.0, 199]
 
 
+def test_metrics_that_are_put_together_are_one_line(clocked):
+    for step in range(3):
+        clocked.run.put({"loss": step / 2, "acc": math.inf}, step, epoch=1)
+    clocked.run.log_metrics({"acc": 0.5}, step=3)
+    clocked.run.put({"loss": 3.0, "acc": 1.0}, 3)  # what a person logs stands
+    assert [(line.s, line.e, line.m) for line in clocked.lines(Metrics)] == [
+        (0, 1, {"loss": 0.0, "acc": "inf"}),
+        (1, 1, {"loss": 0.5, "acc": "inf"}),
+        (2, 1, {"loss": 1.0, "acc": "inf"}),
+        (3, None, {"acc": 0.5}),
+        (3, None, {"loss": 3.0}),
+    ]
+    clocked.run.end()
+    (end,) = clocked.lines(End)
+    assert end.metrics == {"loss": [4, 3.0, 0.0, 3.0, 3], "acc": [4, 0.5, 0.5, "inf", 3]}
+
+
 def test_slow_steps_are_written_at_once(clocked):
     for step in range(5):
         clocked.run.gather("loss", 0.5, step)

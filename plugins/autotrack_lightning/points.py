@@ -13,38 +13,42 @@ __all__ = ["Points"]
 
 
 class Points:
-    """Takes the points of one run's metrics; they are recorded by ``emit``."""
+    """Takes the points of one run's metrics. Those that come later than they are taken are recorded by ``emit``.
+
+    Attributes:
+        waiting: They, and all that were taken since.
+    """
 
     def __init__(self, run: autotrack.Run) -> None:
         self._run = run
         self._readings = autotrack.Readings()
-        self._noted: deque[tuple[str, float | autotrack.Reading, int, int, int]] = deque()
+        self.waiting: deque[tuple[str, float | autotrack.Reading, int, int, int]] = deque()
 
     def take(self, values: Iterable[tuple[str, Any]], step: int, epoch: int) -> None:
         """One point of each metric; values are numbers, or tensors of one element."""
-        noted, ready = self._noted, {}
+        waiting, ready = self.waiting, {}
         for key, value in values:
             taken = value if type(value) is float else self._readings.take(value)
-            if type(taken) is float and not noted:
+            if type(taken) is float and not waiting:
                 ready[key] = taken
             elif taken is not None:
-                noted.append((key, taken, step, epoch, time.monotonic_ns()))
+                waiting.append((key, taken, step, epoch, time.monotonic_ns()))
         if ready:
             self._run.put(ready, step, epoch)
 
     def emit(self) -> None:
         """Record the points whose values have come since they were taken."""
-        noted = self._noted
-        if not noted:
+        waiting = self.waiting
+        if not waiting:
             return
         found: dict[tuple[str, int], tuple[list[float], list[int], list[int]]] = {}
         offset = self._run.elapsed() - time.monotonic_ns() // 1000
-        while noted:
-            key, taken, step, epoch, now = noted[0]
+        while waiting:
+            key, taken, step, epoch, now = waiting[0]
             value = taken if isinstance(taken, float) else taken.value
             if value is None:
                 break
-            noted.popleft()
+            waiting.popleft()
             values, steps, times = found.setdefault((key, epoch), ([], [], []))
             values.append(value)
             steps.append(step)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import time
+from itertools import chain
 from typing import Any
 
 import autotrack
@@ -18,7 +18,7 @@ __all__ = ["FitRecord"]
 _LATE = "on_train_batch_end"  # callbacks are told before the module is
 
 _PERIOD = 20_000_000
-"""Nanoseconds between two looks at what has come from a device, and at points that wait for others to be written."""
+"""Nanoseconds between two looks at what has come from a device."""
 
 
 class FitRecord:
@@ -108,11 +108,12 @@ class FitRecord:
         if found:
             self._points.take(found, self._step, self._epoch)
         self._look_at_rates()
-        now = time.monotonic_ns()
-        if now - self._written > _PERIOD:
-            self._written = now
-            self._points.emit()
-            self.run.flush()
+        if self._points.waiting:
+            now = time.monotonic_ns()
+            if now - self._written > _PERIOD:
+                self._written = now
+                self._points.emit()
+                self.run.flush()
 
     def saw(self, batch: Any) -> None:
         """One of the first batches."""
@@ -121,9 +122,15 @@ class FitRecord:
 
     def _look_at_rates(self) -> None:
         """Learning rates, of which most steps find the very objects that were there before."""
-        given = [group.get("lr") for groups in self._groups for group in groups]
-        if len(given) != len(self._given_rates) or not all(map(operator.is_, given, self._given_rates)):
-            self._given_rates, self._next_rates = given, describe.rates(self._trainer)
+        groups = chain.from_iterable(self._groups)
+        for group, given in zip(groups, self._given_rates, strict=False):
+            if group.get("lr") is not given:
+                break
+        else:
+            if sum(map(len, self._groups)) == len(self._given_rates):
+                return
+        self._given_rates = [group.get("lr") for groups in self._groups for group in groups]
+        self._next_rates = describe.rates(self._trainer)
 
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already, and all that was noted."""
