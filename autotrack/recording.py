@@ -33,12 +33,12 @@ from autotrack.records import (
     Tags,
     number_to_json,
 )
-from autotrack.summaries import Summaries
+from autotrack.summaries import MAX_STEP, Summaries
 
 __all__ = ["Recording", "flush"]
 
 _SUMMARIZED = (Params, Metrics, Points, Tags)
-_MIN_STEP, _MAX_STEP = -(2**63), 2**63 - 1  # other languages read these files
+_MIN_STEP = -MAX_STEP - 1
 _logger = logging.getLogger("autotrack")
 _runs: weakref.WeakSet[Recording] = weakref.WeakSet()
 _reopened: set[Recording] = set()
@@ -130,7 +130,7 @@ class Recording:
 
     def _step(self, step: Any, what: str) -> int | None:
         number, _ = foreign(values.as_whole, step)
-        if number is None or not _MIN_STEP <= number <= _MAX_STEP:
+        if number is None or not _MIN_STEP <= number <= MAX_STEP:
             text = f"a {type(step).__name__} was given as {what} that is no whole number of 64 bits; it was left out"
             self._odd(what, text)
             return None
@@ -155,9 +155,9 @@ class Recording:
     ) -> None:
         try:  # the lines of ``guarded``: this is called at every step
             now = self._writer.elapsed()
-            if step is not None and (type(step) is not int or not _MIN_STEP <= step <= _MAX_STEP):
+            if step is not None and (type(step) is not int or not _MIN_STEP <= step <= MAX_STEP):
                 step = self._step(step, "step")
-            if epoch is not None and (type(epoch) is not int or not _MIN_STEP <= epoch <= _MAX_STEP):
+            if epoch is not None and (type(epoch) is not int or not _MIN_STEP <= epoch <= MAX_STEP):
                 epoch = self._step(epoch, "epoch")
             if step is None and len(metrics) > 1:
                 self._log_at_next_steps(metrics, epoch, by_hand)
@@ -201,9 +201,9 @@ class Recording:
         first = self._step(first_step, "step") or 0
         numbers = [number for point in points if (number := self._number(key, point)) is not None]
         with self._lock:
-            steps = [self._metrics.add(name, number, first + index) for index, number in enumerate(numbers)]
+            taken = [self._metrics.add(name, number, first + index) for index, number in enumerate(numbers)]
         if numbers:
-            line = Points(t=self._writer.elapsed(), key=name, s=steps, v=[number_to_json(number) for number in numbers])
+            line = Points(t=self._writer.elapsed(), key=name, s=taken, v=[number_to_json(number) for number in numbers])
             self._write([line])
 
     @guarded("set_tags")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from autotrack.records import number_to_json
 
-__all__ = ["Summaries"]
+__all__ = ["MAX_STEP", "Summaries"]
+
+MAX_STEP = 2**63 - 1  # other languages read these files
 
 
 class Summaries:
@@ -18,13 +20,12 @@ class Summaries:
 
     def add(self, key: str, value: float, step: int | None) -> int:
         """One value; its step, which is the next one where none is given."""
+        at = self.next_step(key) if step is None else step
         seen = self._of.get(key)
         if seen is None:
-            at = 0 if step is None else step
             self._of[key] = 1, value, value, value, at
             return at
-        count, _, low, high, last = seen
-        at = last + 1 if step is None else step
+        count, _, low, high, _ = seen
         if value < low or low != low:
             low = value
         if value > high or high != high:
@@ -40,7 +41,7 @@ class Summaries:
     def next_step(self, key: str) -> int:
         """The step that ``add`` takes where none is given."""
         seen = self._of.get(key)
-        return 0 if seen is None else seen[4] + 1
+        return 0 if seen is None else min(seen[4] + 1, MAX_STEP)
 
     def extend(self, key: str, values: Sequence[float], steps: Sequence[int]) -> bool:
         """One value or more; whether all of them are finite."""

@@ -163,6 +163,17 @@ def test_an_odd_step_costs_no_value(store, bad):
     assert len(found.notes) == (0 if bad is None else 2)
 
 
+def test_after_the_last_step_that_there_can_be_none_is_made_up(store):
+    store.run.log_metrics({"a": 1.0, "b": 1.0}, step=2**63 - 1)
+    store.run.log_metrics({"a": 2.0, "b": 2.0})
+    store.run.log_metrics({"a": 3.0})
+    assert [(line.s, line.m) for line in store.records("Metrics")] == [
+        (2**63 - 1, {"a": 1.0, "b": 1.0}),
+        (2**63 - 1, {"a": 2.0, "b": 2.0}),
+        (2**63 - 1, {"a": 3.0}),
+    ]
+
+
 @pytest.mark.parametrize("step", [3.0, numpy.int64(3), numpy.float32(3), True, numpy.array(3), 2**63 - 1], ids=repr)
 def test_whole_steps_of_other_types(store, step):
     store.run.log_metrics({"loss": 1.0}, step=step)

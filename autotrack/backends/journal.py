@@ -123,7 +123,8 @@ class JournalWriter:
             finally:
                 self._busy = False
             if self._later:
-                self.append(self._later.pop(0))
+                later, self._later = self._later, []
+                self.append(b"".join(later))
 
     def _count(self) -> None:
         """Take what was written into size, checksum and number of lines."""

@@ -116,3 +116,24 @@ def test_a_signal_handler_may_log_while_its_thread_writes(folder):
     assert handled > 10
     assert sorted(record.s for record in records if "handler" in record.m) == list(range(handled))
     assert [record.s for record in records if "thread" in record.m] == list(range(count))
+
+
+def test_thousands_of_lines_of_one_signal_handler_come_after_the_line_that_it_interrupted(folder, monkeypatch):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="before")))
+    really = os.write
+
+    def write(fd, data):
+        monkeypatch.setattr(os, "write", really)
+        for step in range(3_000):
+            writer.append(encode(Metrics(step, "", {"loss": 1.0}, step)))
+        return really(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    writer.append(encode(Note(text="interrupted")))
+    writer.seal()
+    writer.release()
+    records, damage = read(folder)
+    assert not damage
+    assert [record.text for record in records[:2]] == ["before", "interrupted"]
+    assert [record.s for record in records[2:]] == list(range(3_000))
