@@ -189,7 +189,10 @@ class Recording:
             for key, value in metrics.items():
                 name = self._text(key, "metric with a name")
                 if name is not None:
-                    together.setdefault(self._metrics.next_step(name), {})[name] = value
+                    step = self._metrics.next_step(name)
+                    while name in together.setdefault(step, {}):  # 1 and "1"
+                        step += 1
+                    together[step][name] = value
             for step, some in together.items():
                 self._log_metrics(some, step, epoch, by_hand)
 
@@ -245,7 +248,8 @@ class Recording:
     def _few(self, metrics: dict[str, float], step: int, epoch: int | None) -> dict[str, float]:
         """Those of the metrics that have few points; the others are gathered, and what waited of these is written."""
         few = {}
-        self._flush()
+        if self._steps is not None and self._steps.holds(metrics):
+            self._flush()
         for key, value in metrics.items():
             if self._metrics.count(key) >= steps.ALL:
                 self._gather(key, value, step, epoch, None)

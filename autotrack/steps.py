@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from autotrack.records import Metrics, Points, Record, number_to_json
 from autotrack.summaries import Summaries
@@ -29,12 +29,11 @@ class _Series:
     """Points of one metric that are not written yet."""
 
     __slots__ = (
-        "closed", "epochs", "hi", "key", "last", "lo", "n", "seen", "since", "steps", "times", "total", "values",
+        "closed", "epochs", "hi", "key", "last", "lo", "n", "since", "steps", "times", "total", "values",
     )  # fmt: skip
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.seen = 0
         self.steps: list[int] = []
         self.values: list[float] = []
         self.times: list[int] = []
@@ -80,14 +79,15 @@ class StepMetrics:
         now = self._elapsed() if at is None else at
         with self._lock:
             series = self._series.get(key) or self._begin(key)
-            series.seen += 1
-            if series.seen <= ALL:
+            if self._summaries.count(key) + len(series.values) < ALL:
                 series.values.append(value)
                 series.steps.append(step)
                 series.times.append(now)
                 if epoch is not None:
                     series.epochs.append(epoch)
             else:
+                if series.values:  # the summary takes them in order
+                    self.flush()
                 self._thin(series, value, step, epoch, now)
             if now - self._written >= PERIOD:
                 self.flush()
@@ -98,8 +98,7 @@ class StepMetrics:
         """As ``add``, for points that waited elsewhere."""
         with self._lock:
             series = self._series.get(key) or self._begin(key)
-            if series.seen + len(values) <= ALL:
-                series.seen += len(values)
+            if self._summaries.count(key) + len(series.values) + len(values) <= ALL:
                 series.values += values
                 series.steps += steps
                 series.times += times
@@ -113,8 +112,11 @@ class StepMetrics:
 
     def _begin(self, key: str) -> _Series:
         series = self._series[key] = _Series(key)
-        series.seen = self._summaries.count(key)
         return series
+
+    def holds(self, keys: Iterable[str]) -> bool:
+        """Whether points of one of these metrics wait to be written one by one."""
+        return any(key in self._series and self._series[key].values for key in keys)
 
     def _thin(self, series: _Series, value: float, step: int, epoch: int | None, now: int) -> None:
         """Take a value into the open interval."""
@@ -148,7 +150,6 @@ class StepMetrics:
             for series in self._series.values():
                 if series.values:
                     records.append(self._points(series))
-                series.seen = self._summaries.count(series.key)
                 if final and series.n:
                     value, step, now, epoch = series.last
                     many = series.n > 1

@@ -163,6 +163,12 @@ def test_an_odd_step_costs_no_value(store, bad):
     assert len(found.notes) == (0 if bad is None else 2)
 
 
+def test_names_that_are_the_same_as_text_lose_no_point(store):
+    store.run.log_metrics({1: 0.5, "1": 0.75, "a": 1.0})
+    assert steps(store.read(), "1") == [(0, 0.5), (1, 0.75)]
+    assert steps(store.read(), "a") == [(0, 1.0)]
+
+
 def test_after_the_last_step_that_there_can_be_none_is_made_up(store):
     store.run.log_metrics({"a": 1.0, "b": 1.0}, step=2**63 - 1)
     store.run.log_metrics({"a": 2.0, "b": 2.0})

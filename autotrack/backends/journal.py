@@ -105,26 +105,36 @@ class JournalWriter:
                 self._later.append(data)
                 return
             self._busy = True
-            try:  # every step of a training passes here: what can wait is done for many lines at once
-                fd = self._fd if self._fd >= 0 else self._open_file()
-                written = os.write(fd, data)
-                if written != len(data):
-                    _write_rest(fd, data[written:])
-                self.dirty = True
-                self._uncounted.append(data)
-                if len(self._uncounted) >= COUNT_EVERY or len(data) >= SEAL_EVERY // COUNT_EVERY:
-                    self._count()
-                    if self._size >= self._seal_at:
-                        self._end_block()
+            try:
+                self._write(data)
+                self._write_later()
             except BaseException as error:
                 # After Ctrl-C the disk is as good as before: nothing waits.
                 self.abandon(RETRY_AFTER if isinstance(error, OSError) else 0.0)
                 raise
             finally:
                 self._busy = False
-            if self._later:
-                later, self._later = self._later, []
-                self.append(b"".join(later))
+
+    def _write(self, data: bytes) -> None:
+        fd = self._fd if self._fd >= 0 else self._open_file()
+        written = os.write(fd, data)
+        if written != len(data):
+            _write_rest(fd, data[written:])
+        self.dirty = True
+        # Every step of a training passes here: what can wait is done for many lines at once.
+        self._uncounted.append(data)
+        if len(self._uncounted) >= COUNT_EVERY or len(data) >= SEAL_EVERY // COUNT_EVERY:
+            self._count()
+            if self._size >= self._seal_at:
+                try:
+                    self._write_seal()
+                except OSError:  # the lines are whole; the next one will tell
+                    self.abandon()
+
+    def _write_later(self) -> None:
+        while self._later:
+            self._write(self._later[0])
+            del self._later[0]
 
     def _count(self) -> None:
         """Take what was written into size, checksum and number of lines."""
@@ -134,24 +144,22 @@ class JournalWriter:
         self._size += len(data)
         self.records += data.count(b"\n")
 
-    def _end_block(self) -> None:
-        try:
-            self._write_seal()
-        except OSError:  # the lines are whole; the next one will tell
-            self.abandon()
-
     def seal(self) -> None:
         """Close the last block with a seal, if it has one line or more that is not a seal."""
         with self._lock:
             if self._fd < 0 or self._busy:
                 return
+            self._busy = True
             try:
                 self._count()
                 if self._size > self._after_seal:
                     self._write_seal()
+                self._write_later()
             except BaseException:
                 self.abandon()
                 raise
+            finally:
+                self._busy = False
 
     def _write_seal(self) -> None:
         line = encode(Seal(t=self.elapsed(), o=self._size, n=self.records + self._others, crc=self._crc))

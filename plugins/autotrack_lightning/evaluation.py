@@ -36,8 +36,7 @@ class Evaluation:
     def end(self) -> None:
         """All batches were."""
         self._points.settle()
-        if self._run.ended or self._run.elsewhere:
-            self._run.flush()
+        self._run.flush()
         metrics = self._results.of_epoch()
         if metrics:
             step = self._trainer.fit_loop.epoch_loop._batches_that_stepped

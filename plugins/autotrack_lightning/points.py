@@ -26,10 +26,14 @@ class Points:
 
     def take(self, values: Iterable[tuple[str, Any]], step: int, epoch: int) -> None:
         """One point of each metric; values are numbers, or tensors of one element."""
-        waiting, ready = self.waiting, {}
+        waiting = self.waiting
+        ready: dict[str, float] = {}
         for key, value in values:
             taken = value if type(value) is float else self._readings.take(value)
             if type(taken) is float and not waiting:
+                if key in ready:  # logged twice: by the module and by us, or in two hooks
+                    self._run.put(ready, step, epoch)
+                    ready = {}
                 ready[key] = taken
             elif taken is not None:
                 waiting.append((key, taken, step, epoch, time.monotonic_ns()))

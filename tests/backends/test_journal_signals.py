@@ -1,13 +1,17 @@
 """Interrupts and signal handlers lose nothing and double nothing."""
 
+import errno
 import itertools
 import os
 import select
 import signal
 import time
+import zlib
+from types import SimpleNamespace
 
 import pytest
 
+from autotrack.backends import journal
 from autotrack.backends.journal import JournalWriter
 from autotrack.records import Metrics, Note, encode
 from tests.backends.journals import RUN, files, read
@@ -137,3 +141,45 @@ def test_thousands_of_lines_of_one_signal_handler_come_after_the_line_that_it_in
     assert not damage
     assert [record.text for record in records[:2]] == ["before", "interrupted"]
     assert [record.s for record in records[2:]] == list(range(3_000))
+
+
+def test_a_signal_handler_that_logs_while_a_block_is_sealed(folder, monkeypatch):
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="before")))
+
+    def crc32(data, value=0):
+        monkeypatch.undo()
+        writer.append(encode(Note(text="handler")))
+        return zlib.crc32(data, value)
+
+    monkeypatch.setattr(journal, "zlib", SimpleNamespace(crc32=crc32))
+    writer.seal()
+    writer.append(encode(Note(text="after")))
+    writer.seal()
+    writer.release()
+    records, damage = read(folder)
+    assert not damage
+    assert [record.text for record in records] == ["before", "handler", "after"]
+
+
+def test_what_a_signal_handler_logged_when_the_disk_filled_up_comes_later(folder, monkeypatch):
+    monkeypatch.setattr(journal, "RETRY_AFTER", 0.0)
+    writer = JournalWriter(folder, RUN)
+    writer.append(encode(Note(text="before")))
+    really, calls = os.write, []
+
+    def write(fd, data):
+        calls.append(data)
+        if len(calls) == 1:
+            writer.append(encode(Note(text="handler")))
+        elif len(calls) == 2:
+            raise OSError(errno.ENOSPC, "full")
+        return really(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="full"):
+        writer.append(encode(Note(text="interrupted")))
+    writer.append(encode(Note(text="after")))
+    writer.release()
+    records, _ = read(folder)
+    assert sorted(record.text for record in records) == ["after", "before", "handler", "interrupted"]
