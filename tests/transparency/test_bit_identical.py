@@ -33,8 +33,11 @@ def check(name: str, store) -> list[str]:
     assert case is not None, f"{name} is fitted on none of our data"
     autotrack.disable()
     observe(case)  # caches and lazy imports
-    first = observe(case)
-    if always_different(first, case):
+    for _ in range(3):
+        first = observe(case)
+        if not always_different(first, case):
+            break
+    else:  # not only the first, which may be the one that is different
         return ["unstable"]
     autotrack.enable(store=store, experiment="test", models="auto")
     return always_different(first, case)
