@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import operator
 import time
-from itertools import chain
 from typing import Any
 
 import autotrack
@@ -122,15 +122,9 @@ class FitRecord:
 
     def _look_at_rates(self) -> None:
         """Learning rates, of which most steps find the very objects that were there before."""
-        groups = chain.from_iterable(self._groups)
-        for group, given in zip(groups, self._given_rates, strict=False):
-            if group.get("lr") is not given:
-                break
-        else:
-            if sum(map(len, self._groups)) == len(self._given_rates):
-                return
-        self._given_rates = [group.get("lr") for groups in self._groups for group in groups]
-        self._next_rates = describe.rates(self._trainer)
+        given = [group.get("lr") for groups in self._groups for group in groups]
+        if len(given) != len(self._given_rates) or not all(map(operator.is_, given, self._given_rates)):
+            self._given_rates, self._next_rates = given, describe.rates(self._trainer)
 
     def flush_late(self) -> None:
         """Metrics that the module logged when we had been told of the step already, and all that was noted."""

@@ -19,7 +19,6 @@ class Results:
         self._connector = trainer._logger_connector
         self._items: dict[str, Any] = loop._results
         self._names: dict[tuple[str, bool], str] = {}
-        self._of_step: dict[str, tuple[bool, str, str]] = {}  # whether it is, its name, the hook that logs it
         self._seen: dict[str, Any] = {}  # by name, the tensor that was there last
 
     def _name(self, key: str, meta: Any, on_step: bool) -> str:
@@ -39,21 +38,17 @@ class Results:
     def of_step(self) -> list[tuple[str, Any, str]]:
         """Metrics that were logged for a step since they were last asked for: name, tensor, and the hook that did."""
         found = []
-        seen, known = self._seen, self._of_step
+        seen = self._seen
         for key, item in self._items.items():
-            state = vars(item)  # a torch module looks twice for its attributes
-            tensor = state["_forward_cache"]
-            if tensor is None or tensor is seen.get(key) or state["has_reset"]:
+            meta = item.meta
+            if not meta.on_step or item.has_reset:
                 continue
-            what = known.get(key)
-            if what is None:
-                meta = item.meta
-                what = known[key] = meta.on_step, self._name(key, meta, True), meta.fx
-            on_step, name, hook = what
-            if on_step:
-                seen[key] = tensor
-                if getattr(tensor, "numel", int)() == 1:
-                    found.append((name, tensor, hook))
+            tensor = item._forward_cache
+            if tensor is None or tensor is seen.get(key):
+                continue
+            seen[key] = tensor
+            if getattr(tensor, "numel", int)() == 1:
+                found.append((self._name(key, meta, True), tensor, meta.fx))
         return found
 
     def of_epoch(self) -> dict[str, float]:
