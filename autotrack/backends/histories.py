@@ -167,13 +167,14 @@ def _load(cache: sqlite3.Connection, run_id: str, reading: _Reading) -> None:
     cache.execute("BEGIN")
     row = cache.execute("SELECT files, points, last FROM histories WHERE run = ? AND key = ?", name).fetchone()
     if row is not None:
-        blocks = cache.execute("SELECT points, columns FROM blocks WHERE run = ? AND key = ? ORDER BY first", name)
-        for points, data in blocks:
-            if len(data) not in (24 * points, 32 * points):
-                raise ValueError("a block has another size than its points")
-            for index, column in enumerate(_columns(reading.builder.history)):
-                part = memoryview(data)[index * 8 * points : (index + 1) * 8 * points]
-                column.frombytes(part or _NO_EPOCHS * points)
+        blocks = cache.execute("SELECT rowid, points FROM blocks WHERE run = ? AND key = ? ORDER BY first", name)
+        for block, points in blocks:
+            # By SELECT each block would be copied three times more: two thirds of the time.
+            with cache.blobopen("blocks", "columns", block, readonly=True) as data:
+                if len(data) not in (24 * points, 32 * points):
+                    raise ValueError("a block has another size than its points")
+                for column in _columns(reading.builder.history):
+                    column.frombytes(data.read(8 * points) or _NO_EPOCHS * points)
             reading.blocks += 1
         reading.marks, reading.kept, reading.last = decode_marks(row[0]), row[1], row[2]
         if len(reading.builder.history) != reading.kept:

@@ -114,6 +114,7 @@ SPOIL = {
     "no table": lambda file: sql(file, "DROP TABLE blocks"),
     "odd rows": lambda file: sql(file, "UPDATE histories SET files = 'x'"),
     "odd blocks": lambda file: sql(file, "UPDATE blocks SET points = 1000000000000"),
+    "no blob": lambda file: sql(file, "UPDATE blocks SET columns = NULL"),
     "read-only": lambda file: file.chmod(0o400),
     "too large": lambda file: os.truncate(file, 10_000_000),
     "missing": lambda file: file.unlink(),
