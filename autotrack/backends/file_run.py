@@ -41,6 +41,7 @@ class FileRunWriter:
         self.start = self._journal.start
         self.elapsed = self._journal.elapsed
         self._ended = joined
+        self._complete = False  # it ended with all its records in the store
         self._beat = 0.0
         self._pid = os.getpid()
 
@@ -76,8 +77,7 @@ class FileRunWriter:
         try:
             journal.append(data)
         except OSError as error:
-            self.dropped += len(records)
-            self._backend.failed(error, len(records), self.run_id)
+            self._failed(error, len(records))
             return
         if clean:
             self._backend.working(self)
@@ -103,7 +103,12 @@ class FileRunWriter:
 
     def _lost(self, error: OSError) -> None:
         """Something went wrong off the training's way. Only a file that is gone takes its records along."""
-        records = self._journal.abandon() if isinstance(error, FileNotFoundError) else 0
+        self._failed(error, self._journal.abandon() if isinstance(error, FileNotFoundError) else 0)
+
+    def _failed(self, error: OSError, records: int) -> None:
+        """So many records are lost, unless somebody deleted the run when it had ended: then nobody misses them."""
+        if self._complete and _is_gone(self.folder):
+            return
         self.dropped += records
         self._backend.failed(error, records, self.run_id)
 
@@ -127,7 +132,7 @@ class FileRunWriter:
         except OSError as error:
             if isinstance(source, os.PathLike) and error.filename == os.fspath(source):
                 raise  # what the user named is not there
-            self._backend.failed(error, 0, self.run_id)
+            self._failed(error, 0)
             return None
         return stored
 
@@ -141,12 +146,13 @@ class FileRunWriter:
             if self._journal.is_deleted():
                 raise FileNotFoundError(errno.ENOENT, "the run's folder was deleted", str(self.folder))
             (self.folder / "alive").unlink(missing_ok=True)
+            self._complete = True
         except OSError as error:
             self._lost(error)
 
     def resume(self) -> None:
         """The run goes on: it beats again."""
-        self._ended = False
+        self._ended = self._complete = False
         try:
             self._touch()
         except OSError as error:
@@ -168,6 +174,16 @@ def make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
         except FileExistsError:
             if not new.is_dir():
                 raise
+
+
+def _is_gone(folder: Path) -> bool:
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _free(folder: Path) -> int:

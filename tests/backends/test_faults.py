@@ -353,6 +353,26 @@ with autotrack.start_run(name="r") as run:
     assert "could not write 6 records of 1 runs" in full.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("before", ["", "time.sleep(6)", "autotrack.disable()", "autotrack.disable(); time.sleep(6)"])
+def test_who_deletes_a_store_after_its_runs_have_ended_hears_nothing(script, tmp_path, before):
+    """As the end of a test or of a temporary folder does, while facts still come in and nothing was forced to disk."""
+    done = script(
+        TRAIN
+        + f"""
+import time
+train()
+with autotrack.start_run(name="r") as run:
+    train()
+    run.log_metrics({{"loss": 1}})
+{before}
+shutil.rmtree(store)
+train()
+""",
+        str(tmp_path / "store"),
+    )
+    assert done.stderr == ""
+
+
 def test_recovery_when_there_is_room_again(tracked, monkeypatch, caplog):
     monkeypatch.setattr(journal, "RETRY_AFTER", 0.0)
     with autotrack.start_run(name="r") as run:
@@ -399,7 +419,7 @@ def test_on_a_disk_that_is_nearly_full_only_records_are_written(tracked, tmp_pat
 
 
 def test_a_store_that_vanished_is_made_anew_for_the_next_run(tracked):
-    with autotrack.start_run(name="one") as run:
+    with autotrack.start_run(name="one"):
         pass
     assert housekeeper.wait_idle(60)  # nobody writes into what is deleted
     shutil.rmtree(tracked)
@@ -407,4 +427,3 @@ def test_a_store_that_vanished_is_made_anew_for_the_next_run(tracked):
         pass
     assert [run.name for run in autotrack.runs()] == ["two"]
     assert Path(tracked, "store.json").exists()
-    run._writer._backend.close()  # here, and not at the exit of pytest, it tells what was lost
