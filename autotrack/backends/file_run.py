@@ -42,6 +42,7 @@ class FileRunWriter:
         self.elapsed = self._journal.elapsed
         self._ended = joined
         self._complete = False  # it ended with all its records in the store
+        self._deleted = False  # after that
         self._beat = 0.0
         self._pid = os.getpid()
 
@@ -107,7 +108,9 @@ class FileRunWriter:
 
     def _failed(self, error: OSError, records: int) -> None:
         """So many records are lost, unless somebody deleted the run when it had ended: then nobody misses them."""
-        if self._complete and _is_gone(self.folder):
+        if self._complete and isinstance(error, FileNotFoundError):
+            self._deleted = True
+        if self._deleted:
             return
         self.dropped += records
         self._backend.failed(error, records, self.run_id)
@@ -152,7 +155,7 @@ class FileRunWriter:
 
     def resume(self) -> None:
         """The run goes on: it beats again."""
-        self._ended = self._complete = False
+        self._ended = self._complete = self._deleted = False
         try:
             self._touch()
         except OSError as error:
@@ -174,16 +177,6 @@ def make_parents(top: Path, folder: Path, backend: FileBackend) -> None:
         except FileExistsError:
             if not new.is_dir():
                 raise
-
-
-def _is_gone(folder: Path) -> bool:
-    try:
-        folder.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _free(folder: Path) -> int:
