@@ -353,7 +353,7 @@ with autotrack.start_run(name="r") as run:
     assert "could not write 6 records of 1 runs" in full.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("before", ["", "time.sleep(6)", "autotrack.disable()", "autotrack.disable(); time.sleep(6)"])
+@pytest.mark.parametrize("before", ["", "autotrack.disable()", "autotrack.disable(); time.sleep(6)"])
 def test_who_deletes_a_store_after_its_runs_have_ended_hears_nothing(script, tmp_path, before):
     """As the end of a test or of a temporary folder does, while facts still come in and nothing was forced to disk."""
     done = script(
